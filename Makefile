@@ -1,0 +1,41 @@
+# Everything runs in .venv, which `make setup` (or any target that needs it) makes.
+VENV := .venv
+PY := $(VENV)/bin/python
+SOURCES := movierec_bench tests benchmarks
+
+.PHONY: setup demo test test-all bench format lint types clean
+
+$(VENV)/installed: setup.cfg constraints.txt pyproject.toml
+	python3 -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade pip "setuptools<81" wheel
+	$(PY) -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+setup: $(VENV)/installed
+
+demo: setup  ## convert RecBole's packaged ml-100k, run a few models, print the board
+	$(PY) -m movierec_bench convert
+	$(PY) -m movierec_bench run --models fast,BPR,MultiVAE --budget 30
+
+test: setup
+	$(PY) -m pytest -m "not slow"
+
+test-all: setup  ## also the complete pass over every catalogued model
+	$(PY) -m pytest
+
+bench: setup
+	$(PY) -m benchmarks
+
+format: setup
+	$(VENV)/bin/ruff format $(SOURCES)
+	$(VENV)/bin/ruff check --fix $(SOURCES)
+
+lint: setup
+	$(VENV)/bin/ruff format --check $(SOURCES)
+	$(VENV)/bin/ruff check $(SOURCES)
+
+types: setup
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,60 @@
+"""One protocol, every model, Recall@10 for a movie-recommendation competition.
+
+    >>> import movierec_bench as mb
+    >>> mb.convert()                      # RecBole's packaged ml-100k; or mb.convert("competition_files/")
+    >>> board = mb.run(models="fast")
+    >>> board.to_frame()
+
+Everything here is also a command: ``python -m movierec_bench --help``. Importing this package is
+quick; a function imports what it needs when it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from movierec_bench.atomic import convert
+    from movierec_bench.bench import run
+    from movierec_bench.catalog import load_catalog
+    from movierec_bench.outputs.leaderboard import leaderboard
+    from movierec_bench.outputs.submission import score, submit
+    from movierec_bench.schema import BenchError, ConfigError, DataError, ModelError
+
+__version__ = "0.1.0"
+__all__ = [
+    "BenchError",
+    "ConfigError",
+    "DataError",
+    "ModelError",
+    "convert",
+    "leaderboard",
+    "load_catalog",
+    "run",
+    "score",
+    "submit",
+]
+
+_HOMES = {
+    "BenchError": "schema",
+    "ConfigError": "schema",
+    "DataError": "schema",
+    "ModelError": "schema",
+    "convert": "atomic",
+    "leaderboard": "outputs.leaderboard",
+    "load_catalog": "catalog",
+    "run": "bench",
+    "score": "outputs.submission",
+    "submit": "outputs.submission",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'movierec_bench' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"movierec_bench.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

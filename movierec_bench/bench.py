@@ -1,0 +1,499 @@
+"""The benchmark: every model through the same line, each in a process of its own, resumable."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import logging
+import os
+import shlex
+import shutil
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Optional, Union
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from movierec_bench.atomic import AtomicData, read_atomic
+from movierec_bench.catalog import ConfigFolders, ModelEntry, PathLike, load_catalog, select
+from movierec_bench.outputs.leaderboard import Board, build_board
+from movierec_bench.outputs.submission import make_submission
+from movierec_bench.processes import Ended, Send, Task, run_tasks
+from movierec_bench.progress import listener
+from movierec_bench.results import (
+    BUDGET,
+    DONE,
+    FAILED,
+    SKIPPED,
+    Fingerprint,
+    ModelFolder,
+    RunFolder,
+    RunManifest,
+    Seconds,
+    Status,
+    write_csv,
+    write_parquet,
+    write_yaml,
+)
+from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, ConfigError, DataError, EpochRecord, K
+from movierec_bench.split import Protocol, Split, load_protocol, make_split, read_split, write_split
+
+if TYPE_CHECKING:  # torch and RecBole take seconds to import; only the models' processes need them
+    from movierec_bench.filters import Filters
+    from movierec_bench.recbole_backend.data import Interactions
+    from movierec_bench.recbole_backend.trainer import Fitted, Validate
+
+logger = logging.getLogger(__name__)
+
+_VERSIONS_OF = ("movierec_bench", "recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "numba", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model of one run: everything its process is told.
+
+    Attributes:
+        entry: the catalogued model.
+        dataset: folder of the atomic files.
+        run: folder of the run.
+        seed: seed of everything random in the model.
+        budget: seconds of training, in the fit and again in the refit; None: no limit.
+        filter: the candidate filter as given; empty for none.
+        refit: whether to train again on every row and submit.
+        fingerprint: what the fit depends on.
+        kept: the status of a fit that stands, so that only the refit is due; None: start afresh.
+    """
+
+    entry: ModelEntry
+    dataset: Path
+    run: Path
+    seed: int
+    budget: Optional[float]
+    filter: str
+    refit: bool
+    fingerprint: str
+    kept: Optional[Status] = None
+
+    @property
+    def folder(self) -> ModelFolder:
+        """The model's folder in the run."""
+        return RunFolder(self.run).model(self.entry.name)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Sent by a model's process when it enters a phase."""
+
+    name: str
+
+
+def run(
+    models: Union[str, Iterable[str]] = "all",
+    dataset: Optional[str] = None,
+    out: PathLike = "runs",
+    budget: Optional[float] = None,
+    workers: int = 1,
+    filter: Optional[str] = None,
+    seed: int = 42,
+    no_refit: bool = False,
+    fresh: bool = False,
+    protocol: Optional[str] = None,
+    atomic: PathLike = "atomic_data",
+    configs: Optional[PathLike] = None,
+    quiet: bool = False,
+) -> Board:
+    """Train, rank, score, refit and submit models under one protocol; what is finished already is kept.
+
+    Args:
+        models: names and groups, comma-separated or a sequence; ``-Name`` leaves one out.
+        dataset: a data set of ``atomic``; may be left out when there is only one.
+        out: folder of the runs; this one goes to ``out/<dataset>``.
+        budget: seconds of training a model gets, in the fit and again in the refit; it then stops after
+            the epoch in hand and keeps its best. None: no limit.
+        workers: models trained at once; they share the processor's cores.
+        filter: drop candidates: ``future``, ``future:YEARS``, ``unpopular:COUNT``, joined by commas.
+        seed: seed of everything random in the models (the split has the protocol's own).
+        no_refit: stop after the test ranking: no training on every row, no submission.
+        fresh: delete the run folder and start anew.
+        protocol: another protocol than protocol.yaml names: competition, random, last, ratio, halves.
+        atomic: folder of the converted data sets.
+        configs: a folder laid out like ``recbole_configs`` whose files win over the packaged ones.
+        quiet: no progress bars, also on a terminal.
+
+    Returns:
+        The board of the run folder, also written there as leaderboard.csv, .md and .html.
+
+    Raises:
+        ConfigError: an unknown model, flag value or YAML key; or another run is using the folder.
+        DataError: no such data set, or the folder holds a run of other data or another protocol.
+    """
+    command = _command(locals())  # before any other name is bound
+    from movierec_bench.filters import Filters
+
+    entries = select(load_catalog(configs), models)
+    filters = str(Filters.parse(filter))
+    _check_positive("--workers", workers)
+    _check_positive("--budget", budget)
+    rules = _protocol(configs, protocol)
+    folder = find_dataset(atomic, dataset)
+    run_folder = RunFolder(Path(out) / folder.name)
+    with _only_run(run_folder):
+        manifest = _open_run(run_folder, folder, rules, seed, fresh, command)
+        jobs = [
+            _job(entry, run_folder, folder, manifest, seed, budget, filters, refit=not no_refit) for entry in entries
+        ]
+        _run_jobs(run_folder, [job for job in jobs if _is_due(job)], workers, quiet)
+        board = build_board(run_folder)
+        board.write(run_folder)
+    return board
+
+
+def bench_model(job: Job, send: Send) -> None:
+    """One model through the whole line: split, train, rank, score; then refit on every row, rank, submit.
+
+    Runs in the model's own process and leaves its results in the model's folder. Sends a `Phase` and an
+    `EpochRecord` as they come.
+    """
+    from movierec_bench.recbole_backend.data import Interactions
+    from movierec_bench.recbole_backend.trainer import FitSettings, fit
+
+    clock = _Clock(send, job.kept)
+    with clock.phase("load"):
+        data, split = read_atomic(job.dataset), read_split(RunFolder(job.run).split)
+    status = job.kept
+    with tempfile.TemporaryDirectory(prefix="movierec_bench-") as scratch:
+        settings = FitSettings(seed=job.seed, scratch=Path(scratch), budget=job.budget)
+        if status is None:
+            with clock.phase("fit"):
+                train = Interactions.from_rows(split.train, data.vocabulary)
+                validate = _validator(split.valid, train, data)
+                fitted = fit(job.entry, data, train, settings, validate, send)
+            with clock.phase("rank"):
+                _store_ranking(job, data, fitted, "valid", seen=split.train, users=split.valid)
+                _store_ranking(job, data, fitted, "test", seen=_rows(split.train, split.valid), users=split.test)
+            with clock.phase("score"):
+                status = _score(job, data, split, fitted)
+            _store_fit(job, fitted, replace(status, seconds=clock.seconds, peak_rss_mb=peak_rss_mb()))
+        if job.refit:
+            every_row = _rows(split.train, split.valid, split.test)
+            with clock.phase("refit"):
+                rows = Interactions.from_rows(every_row, data.vocabulary)
+                refit_settings = replace(settings, epochs=status.best_epoch)
+                refitted = fit(job.entry, data, rows, refit_settings, on_epoch=send)
+            with clock.phase("submit"):
+                _store_ranking(job, data, refitted, "full", seen=every_row, users=every_row)
+                _submit(job, data)
+            status = replace(
+                status,
+                state=BUDGET if refitted.out_of_budget else status.state,
+                fingerprint=Fingerprint(job.fingerprint, job.fingerprint),
+            )
+        job.folder.write_status(replace(status, seconds=clock.seconds, peak_rss_mb=peak_rss_mb()))
+
+
+def find_dataset(atomic: PathLike, name: Optional[str]) -> Path:
+    """The folder of a converted data set. Raises DataError when it is missing or the choice is unclear."""
+    root = Path(atomic)
+    there = sorted(path.name for path in root.iterdir() if (path / f"{path.name}.inter").is_file()) if root.is_dir() else []
+    if not there:
+        raise DataError(f"{root} holds no converted data set; run `python -m movierec_bench convert` first")
+    if name is None and len(there) > 1:
+        raise DataError(f"{root} holds {', '.join(there)}; say which with --dataset NAME")
+    if name is not None and name not in there:
+        raise DataError(f"{root} holds no data set {name!r}; expected one of {', '.join(there)}")
+    return root / (name or there[0])
+
+
+def peak_rss_mb() -> float:
+    """Peak resident memory of this process so far, in MiB."""
+    import psutil
+
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):  # Windows
+        return float(memory.peak_wset) / 2**20
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+# -- the run folder ---------------------------------------------------------------------------
+
+
+@contextmanager
+def _only_run(run_folder: RunFolder) -> Iterator[None]:
+    """Hold the run folder; a second run at the same time is refused. Freed when the process dies."""
+    run_folder.path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run_folder.path.parent / f".{run_folder.path.name}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ConfigError(
+            f"{run_folder.path} is being written by another run; wait for it to end, or choose another --out"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _open_run(
+    run_folder: RunFolder, dataset: Path, rules: Protocol, seed: int, fresh: bool, command: str
+) -> RunManifest:
+    """The run's manifest, with the split on disk; a folder of other data or protocol is refused."""
+    data = read_atomic(dataset)
+    manifest = RunManifest(
+        dataset=data.name,
+        atomic=str(dataset.parent),
+        data_hash=data.data_hash,
+        protocol=rules.name,
+        protocol_hash=rules.hash,
+        seed=seed,
+        versions={name: importlib.metadata.version(name) for name in _VERSIONS_OF},
+        command=command,
+    )
+    if fresh and run_folder.path.exists():
+        shutil.rmtree(run_folder.path)
+    if run_folder.manifest.exists():
+        _check_same(run_folder, run_folder.read_manifest(), manifest)
+    elif run_folder.path.exists() and any(run_folder.path.iterdir()):
+        raise DataError(
+            f"{run_folder.path} is not empty and holds no manifest.json, so it is no run of ours; "
+            "choose another --out, or --fresh to delete it and start anew"
+        )
+    if not all((run_folder.split / f"{part}.parquet").is_file() for part in ("train", "valid", "test")):
+        write_split(make_split(data.interactions, rules), run_folder.split)
+    run_folder.write_manifest(manifest)
+    return manifest
+
+
+def _check_same(run_folder: RunFolder, there: RunManifest, wanted: RunManifest) -> None:
+    for what, found, expected in (
+        ("data", there.data_hash, wanted.data_hash),
+        ("protocol", f"{there.protocol} {there.protocol_hash}", f"{wanted.protocol} {wanted.protocol_hash}"),
+    ):
+        if found != expected:
+            raise DataError(
+                f"{run_folder.path} holds a run of other {what} (found {found}, expected {expected}), "
+                "and results of both cannot stand on one board; choose another --out, or --fresh to start anew"
+            )
+
+
+def _protocol(configs: Optional[PathLike], name: Optional[str]) -> Protocol:
+    rules = load_protocol(ConfigFolders(configs).file("protocol.yaml"))
+    return rules if name is None else dataclasses.replace(rules, name=name)
+
+
+# -- what is due ------------------------------------------------------------------------------
+
+
+def _job(
+    entry: ModelEntry,
+    run_folder: RunFolder,
+    dataset: Path,
+    manifest: RunManifest,
+    seed: int,
+    budget: Optional[float],
+    filters: str,
+    refit: bool,
+) -> Job:
+    depends_on = [entry.fingerprint(), manifest.data_hash, manifest.protocol_hash, seed, filters]
+    fingerprint = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
+    job = Job(entry, dataset, run_folder.path, seed, budget, filters, refit, fingerprint)
+    return replace(job, kept=_kept_fit(job))
+
+
+def _kept_fit(job: Job) -> Optional[Status]:
+    """The stored status whose fit still stands, if there is one."""
+    folder = job.folder
+    if not folder.status.exists():
+        return None
+    try:
+        status = folder.read_status()
+    except DataError as error:
+        logger.warning("%s; the model is redone", error)
+        return None
+    stands = status.fingerprint.fit == job.fingerprint and status.metrics and status.state != SKIPPED
+    if stands and status.state == FAILED:  # its refit failed; the fit before it had succeeded
+        return replace(status, state=DONE, error=None)
+    if stands and status.state == BUDGET and job.budget != status.budget:
+        return None  # another budget may take it further
+    return status if stands else None
+
+
+def _is_due(job: Job) -> bool:
+    stored = job.folder.read_status() if job.kept is not None else None
+    return (
+        stored is None
+        or stored.state == FAILED
+        or (job.refit and stored.fingerprint.refit != job.fingerprint)
+        or (job.refit and not RunFolder(job.run).submission(job.entry.name).is_file())
+    )
+
+
+# -- running ----------------------------------------------------------------------------------
+
+
+def _run_jobs(run_folder: RunFolder, jobs: list[Job], workers: int, quiet: bool) -> None:
+    """Run jobs and write the board after each, so that a morning after a crash finds all that was finished."""
+    tasks = [Task(job.entry.name, job, job.folder.log) for job in jobs if not job.entry.needs]
+    phases: dict[str, str] = {}
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    with listener(len(jobs), quiet) as listening:
+        for job in jobs:
+            _forget(job)
+            if job.entry.needs:
+                status = _status(job, SKIPPED, f"needs {job.entry.needs}")
+                job.folder.write_status(status)
+                listening.finished(status)
+        for task, message in run_tasks(tasks, bench_model, workers, threads):
+            if isinstance(message, Phase):
+                phases[task.name] = message.name
+                listening.phase(task.name, message.name)
+            elif isinstance(message, EpochRecord):
+                listening.epoch(task.name, message)
+            elif isinstance(message, Ended):
+                if message.error is not None:
+                    _record_failure(task.argument, phases.get(task.name, "start"), message.error)
+                listening.finished(task.argument.folder.read_status())
+                build_board(run_folder).write(run_folder)
+
+
+def _forget(job: Job) -> None:
+    """Remove what an earlier attempt left, so that nothing stale is taken for a result."""
+    RunFolder(job.run).submission(job.entry.name).unlink(missing_ok=True)
+    if job.kept is None and job.folder.path.exists():
+        shutil.rmtree(job.folder.path)
+    job.folder.path.mkdir(parents=True, exist_ok=True)
+
+
+def _record_failure(job: Job, phase: str, error: str) -> None:
+    """Keep the scores of a fit that had succeeded before its refit failed."""
+    before = job.folder.read_status() if job.folder.status.exists() else _status(job, FAILED, None)
+    job.folder.write_status(replace(before, state=FAILED, error=f"in {phase}: {error}"))
+
+
+def _status(job: Job, state: str, error: Optional[str]) -> Status:
+    return Status(
+        model=job.entry.name,
+        state=state,
+        family=job.entry.family,
+        source=job.entry.source,
+        error=error,
+        fingerprint=Fingerprint(fit=job.fingerprint),
+        budget=job.budget,
+        filter=job.filter or None,
+    )
+
+
+# -- the steps of one model -------------------------------------------------------------------
+
+
+class _Clock:
+    """Measures the phases of a model and announces them."""
+
+    def __init__(self, send: Send, kept: Optional[Status]) -> None:
+        self._send = send
+        self.seconds = kept.seconds if kept is not None else Seconds()
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        self._send(Phase(name))
+        started = time.perf_counter()
+        yield
+        self.seconds = replace(self.seconds, **{name: time.perf_counter() - started})
+
+
+def _rows(*parts: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat(parts, ignore_index=True)
+
+
+def _validator(valid: pd.DataFrame, train: Interactions, data: AtomicData) -> Validate:
+    """Recall@10 on the validation rows with the training rows masked: what early stopping follows."""
+    from movierec_bench.ranking import top_k
+    from movierec_bench.recbole_backend.data import Interactions
+    from movierec_bench.scoring import recall_at_k
+
+    held = Interactions.from_rows(valid, data.vocabulary).csr
+    users = np.unique(data.vocabulary.user_ix(valid[USER].to_numpy()))
+
+    def validate(score_block: Callable[[np.ndarray], Any]) -> float:
+        best = top_k(score_block, users, train.csr, K)
+        return recall_at_k(best.item_ix, best.user_ix, held, K)
+
+    return validate
+
+
+def _store_ranking(job: Job, data: AtomicData, fitted: Fitted, part: str, seen: pd.DataFrame, users: pd.DataFrame) -> None:
+    """Rank everyone in ``users`` from the rows in ``seen``, which are masked, and store the top 100."""
+    from movierec_bench.filters import Filters
+    from movierec_bench.ranking import top_k, topk_frame
+    from movierec_bench.recbole_backend.data import Interactions
+
+    history = Interactions.from_rows(seen, data.vocabulary)
+    user_ix = np.unique(data.vocabulary.user_ix(users[USER].to_numpy()))
+    allowed = Filters.parse(job.filter).candidates(data.movies, seen, data.vocabulary)
+    best = top_k(fitted.scorer(history), user_ix, history.csr, STORED_K, allowed=allowed)
+    job.folder.write_topk(part, topk_frame(best, data.vocabulary))
+
+
+def _score(job: Job, data: AtomicData, split: Split, fitted: Fitted) -> Status:
+    from movierec_bench.scoring import per_user, summarize
+
+    topk = job.folder.read_topk("test", K)
+    scores = per_user(topk, split.test)
+    write_parquet(job.folder.per_user, scores)
+    summary = summarize(scores, topk, n_items=len(data.vocabulary.items), seed=job.seed)
+    status = _status(job, BUDGET if fitted.out_of_budget else DONE, None)
+    return replace(
+        status,
+        epochs=len(fitted.epochs) or None,
+        best_epoch=fitted.best_epoch,
+        users=int(summary.pop("users")),
+        missing_users=int(summary.pop("missing_users")),
+        metrics=summary,
+    )
+
+
+def _store_fit(job: Job, fitted: Fitted, status: Status) -> None:
+    """Everything of the fit is on disk before the status that says so."""
+    write_yaml(job.folder.params, {**fitted.parameters, "seed": job.seed})
+    epochs = pd.DataFrame(
+        [dataclasses.astuple(record) for record in fitted.epochs],
+        columns=["epoch", "train_loss", f"valid_{MAIN_METRIC}", "seconds"],
+    )
+    write_csv(job.folder.epochs, epochs)
+    job.folder.write_status(status)
+
+
+def _submit(job: Job, data: AtomicData) -> None:
+    submission = make_submission(job.folder.read_topk("full", K), data.interactions, data.vocabulary)
+    if submission.filled_users:
+        logger.warning("%s: popular movies added for %d users", job.entry.name, submission.filled_users)
+    write_csv(RunFolder(job.run).submission(job.entry.name), submission.rows)
+
+
+# -- what was asked ---------------------------------------------------------------------------
+
+
+def _check_positive(flag: str, value: Optional[float]) -> None:
+    if value is not None and not value > 0:
+        raise ConfigError(f"{flag} is {value}; expected a number above 0")
+
+
+def _command(arguments: Mapping[str, Any]) -> str:
+    """The shell command that does what a call of `run` with these arguments did."""
+    words = ["python", "-m", "movierec_bench", "run"]
+    for name, value in arguments.items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            words += [flag] if value else []
+        elif value is not None:
+            words += [flag, str(value) if isinstance(value, (str, int, float, Path)) else ",".join(value)]
+    return shlex.join(words)

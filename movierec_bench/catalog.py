@@ -1,0 +1,303 @@
+"""The catalogue: every model, discovered from ``recbole_configs/models/*.yaml``.
+
+A file's name is the model's name. Its ``catalog:`` block says what the model is and needs; every
+other top-level key is a parameter. A user's own ``recbole_configs`` folder wins over the packaged
+one, file by file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.util
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Iterable, Mapping, Optional, Sequence, Union
+
+import yaml
+
+from movierec_bench.schema import FAMILIES, ConfigError
+
+PathLike = Union[str, Path]
+
+SOURCES = ("ours", "recbole")
+TRAINERS = ("closed_form", "epochs")
+BATCHES = ("none", "interactions", "users", "sequences", "windows", "knowledge", "table")
+HISTORIES = ("none", "rows", "autoencoder", "interaction_matrix", "history_matrix", "sequence")
+_CATALOG_KEYS = (
+    "family", "source", "class", "groups", "trainer", "batches", "history", "needs", "stages", "resources",
+)  # fmt: skip
+# What the protocol decides for every model alike; a model's YAML may not.
+PROTOCOL_KEYS = frozenset(
+    {
+        "eval_args", "metrics", "topk", "valid_metric", "valid_metric_bigger", "eval_batch_size", "metric_decimal_place",
+        "repeatable", "seed", "reproducibility", "benchmark_filename", "data_path", "dataset", "rm_dup_inter",
+        "user_inter_num_interval", "item_inter_num_interval", "val_interval", "filter_inter_by_user_or_item",
+        "checkpoint_dir", "model", "USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD", "LABEL_FIELD",
+    }
+)  # fmt: skip
+CLOSED_GROUPS = ("all", *FAMILIES)  # groups every model joins by itself
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model of the catalogue.
+
+    Attributes:
+        name: the YAML file's stem; what users type.
+        family: one of ``schema.FAMILIES``.
+        source: ``ours`` or ``recbole``.
+        class_name: the class to import; ``name`` unless the YAML says otherwise.
+        groups: named groups it belongs to, its family and ``all`` included.
+        trainer: ``closed_form`` or ``epochs``.
+        batches: what a training step sees, one of ``BATCHES``.
+        history: what the model reads when it ranks, one of ``HISTORIES``.
+        needs: why the model cannot run here; empty when it can.
+        stages: names of training stages, for models that train in several.
+        resources: ``{"cpu": .., "gpu": ..}`` asked of a cluster.
+        parameters: RecBole's and our own parameters, as written.
+        path: the YAML it came from.
+    """
+
+    name: str
+    family: str
+    source: str
+    class_name: str
+    groups: tuple[str, ...]
+    trainer: str
+    batches: str
+    history: str
+    needs: str
+    stages: tuple[str, ...]
+    resources: Mapping[str, float]
+    parameters: Mapping[str, Any]
+    path: Path
+
+    @property
+    def summary(self) -> str:
+        """The YAML's opening comment, in one line."""
+        lines = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            if not line.startswith("#"):
+                break
+            lines.append(line.lstrip("# ").rstrip())
+        return " ".join(lines)
+
+    def with_parameters(self, changes: Mapping[str, Any]) -> ModelEntry:
+        """A copy with some parameters changed. Raises ConfigError for a key the model does not have."""
+        unknown = sorted(set(changes) - set(self.parameters))
+        if unknown:
+            raise ConfigError(
+                f"{self.name} has no parameter {unknown[0]!r}; expected one of {', '.join(sorted(self.parameters))}"
+            )
+        return replace(self, parameters={**self.parameters, **changes})
+
+    def fingerprint(self) -> str:
+        """Sha256 (16 hex digits) of all that decides what this model computes."""
+        content = [self.name, self.class_name, self.trainer, self.batches, self.history, self.stages, self.parameters]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+class ConfigFolders:
+    """Where configurations are looked up: the user's own folder first, then the packaged one.
+
+    Args:
+        own: a folder laid out like ``recbole_configs``; ``recbole_configs`` in the working
+            directory when not given and present there.
+    """
+
+    def __init__(self, own: Optional[PathLike] = None) -> None:
+        if own is not None and not Path(own).is_dir():
+            raise ConfigError(
+                f"configuration folder {own} does not exist; expected a folder laid out like recbole_configs/ "
+                "(protocol.yaml, common.yaml, models/*.yaml); check the path"
+            )
+        local = Path(own) if own is not None else Path("recbole_configs")
+        self._folders = [folder for folder in (local, packaged_configs()) if folder.is_dir()]
+
+    def file(self, relative: str) -> Path:
+        """The first existing file of that relative path. Raises ConfigError when there is none."""
+        for folder in self._folders:
+            if (folder / relative).is_file():
+                return folder / relative
+        raise ConfigError(f"{relative} is in none of {', '.join(map(str, self._folders))}; reinstall or add it")
+
+    def files(self, relative: str) -> list[Path]:
+        """The YAML files of a sub-folder, by name; the user's own file hides the packaged one of that name."""
+        found: dict[str, Path] = {}
+        for folder in reversed(self._folders):
+            found.update({path.name: path for path in (folder / relative).glob("*.yaml")})
+        return [found[name] for name in sorted(found)]
+
+
+def packaged_configs() -> Path:
+    """The configurations that came with the package (inside a wheel, or beside it in a checkout)."""
+    inside = Path(__file__).parent / "recbole_configs"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "recbole_configs"
+
+
+def load_catalog(configs: Optional[PathLike] = None) -> dict[str, ModelEntry]:
+    """Every catalogued model by name.
+
+    Args:
+        configs: a user's own configuration folder; see `ConfigFolders`.
+
+    Raises:
+        ConfigError: a YAML is malformed; the message names the file, the key and what is allowed.
+    """
+    folders = ConfigFolders(configs)
+    common = load_yaml(folders.file("common.yaml"))
+    entries = {path.stem: _read_entry(path, common) for path in folders.files("models")}
+    for entry in entries.values():
+        _check_against_packaged(entry, common)
+    return entries
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping. ``1e-4`` is a float, as RecBole reads it. Raises ConfigError with file and line."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise ConfigError(f"{path}{line}: {problem}; expected one 'key: value' a line") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: found a {type(content).__name__}; expected 'key: value' lines")
+    return content
+
+
+def select(catalog: Mapping[str, ModelEntry], models: Union[str, Iterable[str]]) -> list[ModelEntry]:
+    """The entries a ``--models`` expression names, in catalogue order.
+
+    Args:
+        catalog: from `load_catalog`.
+        models: names and groups, comma-separated or a sequence; ``-Name`` or ``-group`` leaves out.
+
+    Raises:
+        ConfigError: an unknown name; the message suggests the close ones.
+    """
+    words = _words(models)
+    if not words:
+        raise ConfigError("no model was named; expected names or groups, such as --models fast or --models EASE,BPR")
+    chosen: set[str] = set()
+    if all(word.startswith("-") for word in words):
+        chosen = set(catalog)
+    for word in words:
+        names = _members(catalog, word.lstrip("-"))
+        chosen = chosen - names if word.startswith("-") else chosen | names
+    if not chosen:
+        raise ConfigError(f"--models {','.join(words)} leaves no model; name at least one that is not left out again")
+    return [entry for name, entry in catalog.items() if name in chosen]
+
+
+def groups(catalog: Mapping[str, ModelEntry]) -> list[str]:
+    """All group names: ``all``, the families, and those the YAMLs name."""
+    named = {group for entry in catalog.values() for group in entry.groups}
+    return [*CLOSED_GROUPS, *sorted(named - set(CLOSED_GROUPS))]
+
+
+def _words(models: Union[str, Iterable[str]]) -> list[str]:
+    parts: Sequence[str] = [models] if isinstance(models, str) else list(models)
+    return [word for part in parts for word in re.split(r"[,\s]+", part) if word]
+
+
+def _members(catalog: Mapping[str, ModelEntry], word: str) -> set[str]:
+    if word in catalog:
+        return {word}
+    members = {name for name, entry in catalog.items() if word in entry.groups}
+    if members or word in CLOSED_GROUPS:
+        return members
+    known = [*groups(catalog), *catalog]
+    by_lower = {name.lower(): name for name in known}
+    close = [by_lower[name] for name in difflib.get_close_matches(word.lower(), by_lower, n=3, cutoff=0.5)]
+    hint = f"did you mean {', '.join(close)}?" if close else f"groups are {', '.join(groups(catalog))}"
+    raise ConfigError(f"unknown model or group {word!r}; {hint} `python -m movierec_bench models` lists them all")
+
+
+def _read_entry(path: Path, common: Mapping[str, Any]) -> ModelEntry:
+    content = load_yaml(path)
+    block = content.pop("catalog", None)
+    if not isinstance(block, dict):
+        raise ConfigError(f"{path}: no 'catalog:' block; expected one with {', '.join(_CATALOG_KEYS)}")
+    for key in block:
+        if key not in _CATALOG_KEYS:
+            raise ConfigError(f"{path}: unknown key 'catalog.{key}'; expected one of {', '.join(_CATALOG_KEYS)}")
+    for key in content:
+        if key in PROTOCOL_KEYS:
+            raise ConfigError(
+                f"{path}: {key!r} is the protocol's, the same for every model; remove it here "
+                "(protocol settings stand in protocol.yaml)"
+            )
+    family = _choice(path, block, "family", FAMILIES)
+    trainer = _choice(path, block, "trainer", TRAINERS)
+    return ModelEntry(
+        name=path.stem,
+        family=family,
+        source=_choice(path, block, "source", SOURCES),
+        class_name=str(block.get("class", path.stem)),
+        groups=("all", family, *block.get("groups", [])),
+        trainer=trainer,
+        batches=_choice(path, block, "batches", BATCHES),
+        history=_choice(path, block, "history", HISTORIES),
+        needs=str(block.get("needs") or ""),
+        stages=tuple(block.get("stages", [])),
+        resources=dict(block.get("resources", {"cpu": 1, "gpu": 0})),
+        parameters={**(common if trainer == "epochs" else {}), **content},
+        path=path,
+    )
+
+
+def _choice(path: Path, block: Mapping[str, Any], key: str, allowed: Sequence[str]) -> str:
+    value = block.get(key)
+    if value not in allowed:
+        raise ConfigError(f"{path}: 'catalog.{key}' is {value!r}; expected one of {', '.join(allowed)}")
+    return str(value)
+
+
+def _check_against_packaged(entry: ModelEntry, common: Mapping[str, Any]) -> None:
+    """A user's YAML may use the keys of the packaged one, of RecBole's defaults, and of common.yaml."""
+    packaged = packaged_configs() / "models" / entry.path.name
+    if entry.source == "ours" and (not packaged.is_file() or packaged.samefile(entry.path)):
+        return  # a model of ours declares its parameters in this very file
+    allowed = set(common) | set(recbole_defaults(entry.class_name))
+    if packaged.is_file():
+        allowed |= set(load_yaml(packaged)) - {"catalog"}
+    for key in entry.parameters:
+        if key not in allowed:
+            raise ConfigError(
+                f"{entry.path}: unknown parameter {key!r} of {entry.name}; expected one of {', '.join(sorted(allowed))}"
+            )
+
+
+def recbole_defaults(class_name: str) -> dict[str, Any]:
+    """RecBole's own defaults of one of its models: ``properties/model/<class_name>.yaml``, overall and data settings.
+
+    Found without importing RecBole. Empty when RecBole has no such model.
+    """
+    spec = importlib.util.find_spec("recbole")
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError("the package recbole is not installed; install movierec_bench with pip, which brings it")
+    properties = Path(next(iter(spec.submodule_search_locations))) / "properties"
+    model = properties / "model" / f"{class_name}.yaml"
+    if not model.is_file():
+        return {}
+    defaults = load_yaml(properties / "overall.yaml")
+    defaults.update(load_yaml(properties / "dataset" / "sample.yaml"))
+    defaults.update(load_yaml(model))
+    return defaults
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads ``1e-4`` as a float, like RecBole."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)

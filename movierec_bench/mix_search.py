@@ -1,0 +1,246 @@
+"""What to mix: members, weights and rule, chosen on validation rows alone.
+
+A search that looks at the same users again and again ends up fitting their luck. So ``cross_validate``
+chooses on some folds of the users and judges on the fold left out, and the number of models mixed is the
+one that was best on users it was not chosen on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from movierec_bench.mixing import LINEAR, LOG2, MINMAX, MOST_WEIGHT, RRF, TAIL, VOTE, ZSCORE, Rule, points, recall
+from movierec_bench.schema import STORED_K, ConfigError
+
+AUTO_RULES = (
+    Rule.of(VOTE),
+    Rule.of(LINEAR),
+    Rule.of(LINEAR, 50),
+    Rule.of(LINEAR, STORED_K),
+    Rule.of(TAIL),
+    Rule.of(LOG2),
+    Rule.of(RRF, rrf_k=10),
+    Rule.of(RRF, rrf_k=60),
+    Rule.of(MINMAX),
+    Rule.of(ZSCORE),
+)
+
+_FACTORS = (0.0, 0.5, 0.8, 1.25, 2.0)  # what one step of the fit tries to multiply a weight by
+_SWEEPS = 8  # rounds over all models that the fit makes at most
+
+Weights = Tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """All that a mix is chosen on: rankings by models that saw the training rows, and the validation rows.
+
+    Args:
+        items: int32 [M, U, K], as in ``mixing``.
+        scores: float32 [M, U, K]; None where no rule reads them.
+        held_start: int64 [U + 1], where each user's validation movies begin in ``held_items``.
+        held_items: int32, ``item_ix``.
+    """
+
+    items: np.ndarray
+    scores: Optional[np.ndarray]
+    held_start: np.ndarray
+    held_items: np.ndarray
+
+    @property
+    def n_members(self) -> int:
+        """Number of models."""
+        return self.items.shape[0]
+
+    @property
+    def n_users(self) -> int:
+        """Number of users with validation rows."""
+        return self.items.shape[1]
+
+
+class Objective:
+    """Validation Recall@10 of weighted mixes under one rule; each mix is computed once."""
+
+    def __init__(self, validation: Validation, rule: Rule) -> None:
+        self.n_members = validation.n_members
+        self._validation = validation
+        self._rule = rule
+        self._points = points(rule, validation.items, validation.scores)
+        self._known: Dict[Weights, np.ndarray] = {}
+
+    def per_user(self, weights: Weights) -> np.ndarray:
+        """Recall@10 of each user, float32 [U], of the mix with these weights, one a model."""
+        if weights not in self._known:
+            there = self._validation
+            self._known[weights] = recall(
+                self._rule,
+                there.items,
+                self._points,
+                np.array(weights),
+                there.held_start,
+                there.held_items,
+            ).astype(np.float32)
+        return self._known[weights]
+
+    def mean(self, weights: Weights, users: np.ndarray) -> float:
+        """Mean Recall@10 over ``users``, bool [U]."""
+        return float(self.per_user(weights)[users].mean(dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How well one rule does with the models that a greedy search mixes.
+
+    Args:
+        rule: the rule.
+        weights: the weights, one a model, of the mix that it comes to.
+        recall: mean Recall@10 of users that the mix judging them was not chosen on.
+        steps: recall by the number of models mixed, from one.
+    """
+
+    rule: Rule
+    weights: Weights
+    recall: float
+    steps: Tuple[float, ...]
+
+
+def greedy(objective: Objective, users: np.ndarray, steps: int) -> List[Weights]:
+    """The mixes of 1, 2, ... models that a forward selection with replacement passes through.
+
+    Each step adds the model, there already or not, that helps most; a weight counts how often its model
+    was added.
+
+    Args:
+        objective: what is to grow.
+        users: bool [U], the users to look at.
+        steps: models to add.
+
+    Returns:
+        ``steps`` weight vectors.
+
+    Source:
+        Caruana, Niculescu-Mizil, Crew and Ksikes 2004.
+    """
+    path: List[Weights] = []
+    weights: Weights = (0.0,) * objective.n_members
+    for _ in range(steps):
+        longer = [_changed(weights, member, weights[member] + 1) for member in range(objective.n_members)]
+        weights = _best(objective, longer, users)
+        path.append(weights)
+    return path
+
+
+def greedy_weights(objective: Objective, users: np.ndarray, steps: int) -> Weights:
+    """The best mix that ``greedy`` passes through on ``users``; of equal ones the smallest."""
+    return _best(objective, greedy(objective, users, steps), users)
+
+
+def fitted_weights(objective: Objective, users: np.ndarray) -> Weights:
+    """Weights with a high Recall@10 on ``users``, from equal weights by coordinate ascent.
+
+    One model's weight after the other is multiplied by what helps most, until nothing helps any more.
+
+    Args:
+        objective: what is to grow.
+        users: bool [U], the users to look at.
+
+    Source:
+        Metzler and Croft 2007, section 3.3: coordinate ascent directly on a ranking metric.
+    """
+    weights: Weights = (1.0,) * objective.n_members
+    for _ in range(_SWEEPS):
+        before = weights
+        for member in range(objective.n_members):
+            weights = _best(objective, _neighbours(weights, member), users)
+        if weights == before:
+            break
+    return weights
+
+
+def cross_validate(validation: Validation, rule: Rule, fold: np.ndarray, steps: int) -> Trial:
+    """The mix that a greedy search under ``rule`` comes to, judged on users it was not chosen on.
+
+    For each fold a greedy search runs on the other folds. The number of models is the one whose mixes
+    were best on the users left out, and the weights of the folds' mixes of that many models are added up.
+
+    Args:
+        validation: what to choose and judge on.
+        rule: the rule.
+        fold: integers [U], each user's fold, from 0.
+        steps: the most models to mix.
+    """
+    objective = Objective(validation, rule)
+    left_out = [fold == number for number in range(int(fold.max()) + 1)]
+    paths = [greedy(objective, ~users, steps) for users in left_out]
+    recalls = tuple(_left_out_recall(objective, mixes, left_out) for mixes in zip(*paths))
+    best = int(np.argmax(recalls))
+    weights = tuple(float(total) for total in np.sum([path[best] for path in paths], axis=0))
+    return Trial(rule, weights, recalls[best], recalls)
+
+
+def best_trial(trials: Sequence[Trial]) -> Trial:
+    """The trial with the highest recall; the first of equal ones."""
+    return max(trials, key=lambda trial: trial.recall)
+
+
+def folds_of(n_users: int, folds: int, seed: int) -> np.ndarray:
+    """A fold from 0 for each user, int64 [n_users], drawn evenly. Raises ConfigError if users are too few."""
+    if not 2 <= folds <= n_users:
+        raise ConfigError(f"folds is {folds}; expected 2 to {n_users}, the users with validation rows")
+    return np.random.default_rng(seed).permutation(n_users) % folds
+
+
+def best_member_by_segment(validation: Validation, segment: np.ndarray) -> Dict[str, int]:
+    """The number of the model with the best Recall@10 in each segment; the first of equal ones.
+
+    Args:
+        validation: what to choose on.
+        segment: str [U], each user's segment.
+    """
+    objective = Objective(validation, Rule.of(VOTE))
+    singles = [_changed((0.0,) * objective.n_members, member, 1.0) for member in range(objective.n_members)]
+    return {
+        name: int(np.argmax([objective.mean(single, segment == name) for single in singles]))
+        for name in np.unique(segment)
+    }
+
+
+def with_users(validation: Validation, users: np.ndarray) -> Validation:
+    """``validation`` with these users only, integers, in their order."""
+    starts, counts = validation.held_start[users], np.diff(validation.held_start)[users]
+    held_start = np.concatenate([[0], np.cumsum(counts)])
+    rows = np.repeat(starts - held_start[:-1], counts) + np.arange(held_start[-1])
+    return replace(
+        validation,
+        items=validation.items[:, users],
+        scores=None if validation.scores is None else validation.scores[:, users],
+        held_start=held_start,
+        held_items=validation.held_items[rows],
+    )
+
+
+def _left_out_recall(objective: Objective, mixes: Sequence[Weights], left_out: Sequence[np.ndarray]) -> float:
+    """Mean recall of all users, each judged by the mix that was chosen without it."""
+    per_user = np.zeros(len(left_out[0]))
+    for weights, users in zip(mixes, left_out):
+        per_user[users] = objective.per_user(weights)[users]
+    return float(per_user.mean())
+
+
+def _best(objective: Objective, candidates: Sequence[Weights], users: np.ndarray) -> Weights:
+    """The first of the best ``candidates``."""
+    return max(candidates, key=lambda weights: objective.mean(weights, users))
+
+
+def _neighbours(weights: Weights, member: int) -> List[Weights]:
+    """``weights`` itself and those with another weight of ``member``, never all 0."""
+    base = weights[member] or max(weights) / 4
+    tried = [weights] + [_changed(weights, member, round(base * factor, 4)) for factor in _FACTORS]
+    return [candidate for candidate in tried if 0 < max(candidate) <= MOST_WEIGHT]
+
+
+def _changed(weights: Weights, member: int, weight: float) -> Weights:
+    return (*weights[:member], weight, *weights[member + 1 :])

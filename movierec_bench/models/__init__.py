@@ -1,0 +1,1 @@
+"""Our RecBole model subclasses, one file each; `catalog` finds them through their YAML."""

@@ -1,0 +1,149 @@
+"""RecBole's Config, built from our dictionary alone and checked afterwards."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from typing import Any, Mapping, Optional
+
+from movierec_bench.catalog import ModelEntry, recbole_defaults
+from movierec_bench.recbole_backend import compat
+from movierec_bench.schema import ITEM_FIELD, LABEL_FIELD, TIME_FIELD, USER_FIELD, ConfigError
+
+compat.apply()
+
+from recbole.config import Config  # noqa: E402  (needs the mends above)
+from recbole.utils import ModelType, get_model  # noqa: E402
+
+# RecBole loads settings of its own for the data set names it knows (ml-100k above all); this is none of them.
+_DATASET = "movierec_bench"
+
+
+class BenchConfig(Config):
+    """A Config that reads neither the command line nor files, and evaluates no string.
+
+    RecBole's own reads ``sys.argv``, runs ``eval`` on every string value and changes
+    ``CUDA_VISIBLE_DEVICES``.
+    """
+
+    def _load_cmd_line(self) -> dict[str, Any]:
+        return {}
+
+    def _convert_config_dict(self, config_dict: dict[str, Any]) -> dict[str, Any]:
+        return config_dict
+
+    def _init_device(self) -> None:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        super()._init_device()
+        if visible is None:
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+        else:
+            os.environ["CUDA_VISIBLE_DEVICES"] = visible
+
+
+def build_config(entry: ModelEntry, seed: int, scratch: Path, changes: Optional[Mapping[str, Any]] = None) -> Config:
+    """The Config a model is built with.
+
+    Args:
+        entry: the catalogued model.
+        seed: seed of everything random in the model.
+        scratch: folder for whatever RecBole insists on writing (``saved/``, ``log/``).
+        changes: parameters a training stage overrides.
+
+    Raises:
+        ConfigError: a key of ours did not survive RecBole's processing, or has a value RecBole refuses.
+    """
+    model_class = load_model_class(entry)
+    settings = {**entry.parameters, **(changes or {}), **_fixed_settings(model_class, seed, scratch)}
+    try:
+        # RecBole completes nested dictionaries in place; the entry must stay as it was.
+        config = BenchConfig(model=model_class, dataset=_DATASET, config_dict=_deep_copy(settings))
+    except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
+        raise ConfigError(f"{entry.path}: RecBole refuses these settings: {error}") from error
+    _check_survived(entry, settings, config)
+    return config
+
+
+def load_model_class(entry: ModelEntry) -> Any:
+    """The class a catalogue entry stands for: ours by module and class name, RecBole's by name."""
+    if entry.source == "recbole":
+        try:
+            return get_model(entry.class_name)
+        except (ValueError, ModuleNotFoundError) as error:  # RecBole looks for its tree models last, and they need a package
+            raise ConfigError(f"{entry.path}: RecBole has no model {entry.class_name!r} here: {error}") from error
+    module_name = f"movierec_bench.models.{entry.name.lower()}"
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name:
+            raise  # the module is there and needs something that is not
+        raise ConfigError(
+            f"{entry.path}: {entry.name} is 'source: ours', but there is no {module_name}; "
+            f"expected a file movierec_bench/models/{entry.name.lower()}.py"
+        ) from error
+    if not hasattr(module, entry.class_name):
+        raise ConfigError(f"{entry.path}: {module_name} has no class {entry.class_name!r}; set 'catalog.class'")
+    return getattr(module, entry.class_name)
+
+
+def effective_parameters(entry: ModelEntry, config: Config) -> dict[str, Any]:
+    """Every parameter that took effect: the model's own, and RecBole's defaults where it has none."""
+    names = [*entry.parameters, *(key for key in recbole_model_keys(entry) if key not in entry.parameters)]
+    return {name: config[name] for name in names}
+
+
+def recbole_model_keys(entry: ModelEntry) -> list[str]:
+    """Names of the hyperparameters RecBole itself gives this model."""
+    if entry.source != "recbole":
+        return []
+    common = set(recbole_defaults("BPR")) - {"embedding_size"}  # overall and data settings
+    return [key for key in recbole_defaults(entry.class_name) if key not in common]
+
+
+def _fixed_settings(model_class: Any, seed: int, scratch: Path) -> dict[str, Any]:
+    """What is the same for every model, whatever its YAML says."""
+    return {
+        "seed": seed,
+        "reproducibility": True,
+        "state": "ERROR",
+        "show_progress": False,
+        "use_gpu": True,
+        "data_path": str(scratch),
+        "checkpoint_dir": str(scratch),
+        "log_wandb": False,
+        "USER_ID_FIELD": USER_FIELD,
+        "ITEM_ID_FIELD": ITEM_FIELD,
+        "TIME_FIELD": TIME_FIELD,
+        "LABEL_FIELD": LABEL_FIELD,
+        # Not used: our ranking and scoring evaluate. RecBole's Config only insists on consistent values.
+        "eval_args": {"split": {"RS": [0.8, 0.1, 0.1]}, "group_by": "user", "order": "TO", "mode": "full"},
+        "repeatable": model_class.type == ModelType.SEQUENTIAL,
+        "metrics": ["Recall"],
+        "topk": [10],
+        "valid_metric": "Recall@10",
+    }
+
+
+def _check_survived(entry: ModelEntry, settings: Mapping[str, Any], config: Config) -> None:
+    for key, wanted in settings.items():
+        found = config[key]
+        if key in ("eval_args", "data_path") or _same(wanted, found):
+            continue  # RecBole completes these two
+        if key == "train_neg_sample_args" and wanted is None and found["distribution"] == "none":
+            continue  # RecBole's way of writing that no negatives are drawn
+        raise ConfigError(f"{entry.path}: {key} was set to {wanted!r}, but RecBole made it {found!r}; change that setting")
+
+
+def _same(wanted: Any, found: Any) -> bool:
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        return all(key in found and _same(value, found[key]) for key, value in wanted.items())
+    return bool(wanted == found)
+
+
+def _deep_copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _deep_copy(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_deep_copy(item) for item in value]
+    return value

@@ -1,0 +1,314 @@
+"""Datasets RecBole's models accept, built from arrays instead of files and Python loops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Optional, Sequence
+
+import numba
+import numpy as np
+import pandas as pd
+import torch
+from scipy.sparse import csr_matrix
+
+from movierec_bench.atomic import AtomicData
+from movierec_bench.recbole_backend import compat
+from movierec_bench.schema import (
+    DECADE,
+    HEAD,
+    ITEM,
+    ITEM_FEATURES,
+    ITEM_FIELD,
+    RELATION,
+    TAIL,
+    TIME,
+    TIME_FIELD,
+    TITLE,
+    USER,
+    USER_FIELD,
+    YEAR,
+    ConfigError,
+    Vocabulary,
+)
+
+compat.apply()
+
+from recbole.data.dataset import Dataset, KnowledgeBasedDataset, SequentialDataset  # noqa: E402
+from recbole.data.interaction import Interaction  # noqa: E402
+from recbole.utils.enum_type import FeatureSource, FeatureType, ModelType  # noqa: E402
+
+PAD = "[PAD]"
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Interaction rows in RecBole's integers, sorted by user, then time, then file order.
+
+    Attributes:
+        user_ix: int64 [n].
+        item_ix: int64 [n].
+        time: int64 [n], unix seconds.
+        n_users: number of user indices, padding included.
+        n_items: number of item indices, padding included.
+    """
+
+    user_ix: np.ndarray
+    item_ix: np.ndarray
+    time: np.ndarray
+    n_users: int
+    n_items: int
+
+    @classmethod
+    def from_rows(cls, rows: pd.DataFrame, vocabulary: Vocabulary) -> Interactions:
+        """From a table user, item, time in file order. Raises DataError for an unknown id."""
+        user_ix = vocabulary.user_ix(rows[USER].to_numpy())
+        item_ix = vocabulary.item_ix(rows[ITEM].to_numpy())
+        time = rows[TIME].to_numpy().astype(np.int64)
+        order = _by_user_and_time(user_ix, time, vocabulary.n_user_ix)
+        return cls(user_ix[order], item_ix[order], time[order], vocabulary.n_user_ix, vocabulary.n_item_ix)
+
+    def __len__(self) -> int:
+        return len(self.user_ix)
+
+    @cached_property
+    def indptr(self) -> np.ndarray:
+        """Int64 [n_users + 1]: the rows of user ``u`` are ``indptr[u]`` to ``indptr[u + 1]``."""
+        return np.concatenate([[0], np.cumsum(np.bincount(self.user_ix, minlength=self.n_users))])
+
+    @cached_property
+    def csr(self) -> csr_matrix:
+        """Float32 csr [n_users, n_items] of ones, column indices ascending in each row."""
+        matrix = csr_matrix(
+            (np.ones(len(self), dtype=np.float32), self.item_ix.astype(np.int32), self.indptr.astype(np.int32)),
+            shape=(self.n_users, self.n_items),
+        )
+        matrix.sort_indices()
+        return matrix
+
+
+def _by_user_and_time(user_ix: np.ndarray, time: np.ndarray, n_users: int) -> np.ndarray:
+    """Stable order by user, then time: int64 [n]."""
+    starts = np.concatenate([[0], np.cumsum(np.bincount(user_ix, minlength=n_users))])
+    return _sort_within(_counting_sort(user_ix, starts[:-1].copy()), time, starts)
+
+
+@numba.njit(cache=True)
+def _counting_sort(keys: np.ndarray, next_slot: np.ndarray) -> np.ndarray:
+    order = np.empty(len(keys), dtype=np.int64)
+    for row in range(len(keys)):
+        order[next_slot[keys[row]]] = row
+        next_slot[keys[row]] += 1
+    return order
+
+
+@numba.njit(cache=True, parallel=True)
+def _sort_within(order: np.ndarray, values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    result = np.empty_like(order)
+    for group in numba.prange(len(starts) - 1):
+        rows = order[starts[group] : starts[group + 1]]
+        result[starts[group] : starts[group + 1]] = rows[np.argsort(values[rows], kind="mergesort")]
+    return result
+
+
+def build_dataset(config: Any, data: AtomicData, train: Interactions) -> Dataset:
+    """The RecBole dataset of training rows that suits a model's type.
+
+    Args:
+        config: the model's RecBole Config.
+        data: the atomic files; only movies and knowledge triples are read from it.
+        train: rows the model may learn from.
+
+    Returns:
+        A RecBole ``Dataset`` (sequential or knowledge-based where the model is), in its final
+        format, with ``interactions`` (these rows) and ``movies`` (a table by item_ix) besides.
+    """
+    by_type = {ModelType.SEQUENTIAL: SequentialArrays, ModelType.KNOWLEDGE: KnowledgeArrays}
+    return by_type.get(config["MODEL_TYPE"], GeneralArrays)(config, data, train)
+
+
+class _ArrayBacked:
+    """Fills a RecBole Dataset from arrays. Mixed in before the RecBole class it fills."""
+
+    def __init__(self, config: Any, data: AtomicData, train: Interactions) -> None:
+        self.data = data
+        self.interactions = train
+        self.movies = _movies_by_index(data)
+        super().__init__(config)  # type: ignore[call-arg]  # RecBole's Dataset, at run time
+
+    def _from_scratch(self: Any) -> None:
+        self._get_preset()
+        self._get_field_from_config()
+        self._fill_interactions()
+        self._fill_items()
+        self.user_feat = None
+        self.feat_name_list = ["inter_feat", "item_feat"]
+
+    def _fill_interactions(self: Any) -> None:
+        vocabulary = self.data.vocabulary
+        self._set_token_field(USER_FIELD, vocabulary.users.astype(str), FeatureSource.USER_ID)
+        self._set_token_field(ITEM_FIELD, vocabulary.items.astype(str), FeatureSource.ITEM_ID)
+        rows = self.interactions
+        self.inter_feat = Interaction(
+            {USER_FIELD: torch.from_numpy(rows.user_ix), ITEM_FIELD: torch.from_numpy(rows.item_ix)}
+        )
+
+    def _fill_items(self: Any) -> None:
+        """Load the features that ``load_col: {item: [...]}`` names, as RecBole does from the .item file."""
+        columns = {ITEM_FIELD: torch.arange(len(self.movies) + 1)}
+        for field in _wanted_item_fields(self.config):
+            columns[field] = self._item_feature(field)
+        self.item_feat = Interaction(columns)
+
+    def _item_feature(self: Any, field: str) -> torch.Tensor:
+        values = self.movies[field]
+        if field == YEAR:
+            self.set_field_property(field, FeatureType.FLOAT, FeatureSource.ITEM, 1)
+            filled = values.fillna(values.mean()).to_numpy(dtype=np.float32)
+            return torch.from_numpy(np.concatenate([[np.float32(0)], filled]))
+        if field == DECADE:
+            tokens = sorted(set(values) - {""})
+            self._set_token_field(field, tokens, FeatureSource.ITEM)
+            index = self.field2token_id[field]
+            return torch.tensor([0, *(index[value] if value else 0 for value in values)])
+        lists = [title.split() for title in values] if field == TITLE else list(values)
+        tokens = sorted({token for tokens in lists for token in tokens})
+        self._set_token_field(field, tokens, FeatureSource.ITEM)
+        length = max(1, max(map(len, lists), default=1))
+        self.set_field_property(field, FeatureType.TOKEN_SEQ, FeatureSource.ITEM, length)
+        index = self.field2token_id[field]
+        padded = np.zeros((len(lists) + 1, length), dtype=np.int64)
+        for row, tokens_of_row in enumerate(lists, start=1):
+            padded[row, : len(tokens_of_row)] = [index[token] for token in tokens_of_row]
+        return torch.from_numpy(padded)
+
+    def _set_token_field(self: Any, field: str, tokens: Sequence[str], source: FeatureSource) -> None:
+        self.set_field_property(field, FeatureType.TOKEN, source, 1)
+        self.field2id_token[field] = np.array([PAD, *tokens], dtype=object)
+        self.field2token_id[field] = {token: index for index, token in enumerate(self.field2id_token[field])}
+
+    # -- what RecBole computes in Python loops, one user at a time ---------------------------
+
+    def inter_matrix(self: Any, form: str = "coo", value_field: Optional[str] = None) -> Any:
+        """Scipy matrix [n_users, n_items] of ones, ``coo`` or ``csr``."""
+        if value_field is not None:
+            raise ConfigError(f"interactions here have no values; found value_field {value_field!r}, expected null")
+        matrix = self.interactions.csr.astype(np.float64)
+        return matrix if form == "csr" else matrix.tocoo()
+
+    def history_item_matrix(
+        self: Any, value_field: Optional[str] = None, max_history_len: Optional[int] = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """RecBole's padded histories of users: item ids [n_users, L], ones [n_users, L], lengths [n_users].
+
+        With ``max_history_len`` the latest rows are kept (RecBole keeps a random subset).
+        """
+        rows = self.interactions
+        return padded_history(rows.indptr, rows.item_ix, max_history_len)
+
+    def history_user_matrix(
+        self: Any, value_field: Optional[str] = None, max_history_len: Optional[int] = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """RecBole's padded histories of items: user ids [n_items, L], ones [n_items, L], lengths [n_items]."""
+        by_item = self.interactions.csr.tocsc()
+        return padded_history(by_item.indptr.astype(np.int64), by_item.indices.astype(np.int64), max_history_len)
+
+
+class GeneralArrays(_ArrayBacked, Dataset):
+    """For general, context-aware and tree models."""
+
+
+class SequentialArrays(_ArrayBacked, SequentialDataset):
+    """For sequence models: the fields of the prefixes are declared; `sequences` makes them as they are needed."""
+
+    def _from_scratch(self) -> None:
+        super()._from_scratch()
+        suffix = self.config["LIST_SUFFIX"]
+        self.set_field_property(TIME_FIELD, FeatureType.FLOAT, FeatureSource.INTERACTION, 1)
+        for field, ftype in ((ITEM_FIELD, FeatureType.TOKEN_SEQ), (TIME_FIELD, FeatureType.FLOAT_SEQ)):
+            setattr(self, f"{field}_list_field", field + suffix)
+            self.set_field_property(field + suffix, ftype, FeatureSource.INTERACTION, self.max_item_list_len)
+        self.field2id_token[ITEM_FIELD + suffix] = self.field2id_token[ITEM_FIELD]
+        self.field2token_id[ITEM_FIELD + suffix] = self.field2token_id[ITEM_FIELD]
+        self.set_field_property(self.item_list_length_field, FeatureType.TOKEN, FeatureSource.INTERACTION, 1)
+
+
+class KnowledgeArrays(_ArrayBacked, KnowledgeBasedDataset):
+    """For knowledge-aware models: movies are the first entities, in the same order as the items."""
+
+    def _from_scratch(self) -> None:
+        super()._from_scratch()
+        movie_entities = {f"movie:{item}": item for item in self.data.vocabulary.items}
+        triples = self.data.triples
+        others = sorted((set(triples[HEAD]) | set(triples[TAIL])) - set(movie_entities))
+        self._set_token_field(self.entity_field, [*movie_entities, *others], FeatureSource.KG)
+        relations = sorted(set(triples[RELATION]))
+        if self.kg_reverse_r:
+            relations += [f"{relation}_r" for relation in relations]
+        self._set_token_field(self.relation_field, [*relations, "[UI-Relation]"], FeatureSource.KG)
+        for field in (self.head_entity_field, self.tail_entity_field):
+            self.set_field_property(field, FeatureType.TOKEN, FeatureSource.KG, 1)
+            self.field2id_token[field] = self.field2id_token[self.entity_field]
+            self.field2token_id[field] = self.field2token_id[self.entity_field]
+        self.item2entity = {str(item): entity for entity, item in movie_entities.items()}
+        self.entity2item = {entity: item for item, entity in self.item2entity.items()}
+        self.kg_feat = self._triples_as_integers(triples)
+        self.feat_name_list.append("kg_feat")
+
+    def _triples_as_integers(self, triples: pd.DataFrame) -> Interaction:
+        entity, relation = self.field2token_id[self.entity_field], self.field2token_id[self.relation_field]
+        head = triples[HEAD].map(entity).to_numpy(dtype=np.int64)
+        tail = triples[TAIL].map(entity).to_numpy(dtype=np.int64)
+        kind = triples[RELATION].map(relation).to_numpy(dtype=np.int64)
+        if self.kg_reverse_r:
+            n_relations = (len(relation) - 2) // 2  # without [PAD] and [UI-Relation]
+            head, tail = np.concatenate([head, tail]), np.concatenate([tail, head])
+            kind = np.concatenate([kind, kind + n_relations])
+        return Interaction(
+            {
+                self.head_entity_field: torch.from_numpy(head),
+                self.relation_field: torch.from_numpy(kind),
+                self.tail_entity_field: torch.from_numpy(tail),
+            }
+        )
+
+
+def padded_history(
+    indptr: np.ndarray, indices: np.ndarray, max_length: Optional[int]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Rows of a CSR structure as a padded matrix, the last ``max_length`` entries of each.
+
+    Args:
+        indptr: int64 [n + 1].
+        indices: int64 [nnz].
+        max_length: longest row kept; None keeps all.
+
+    Returns:
+        int64 [n, L] indices, float32 [n, L] ones, int64 [n] lengths; 0 where there is nothing.
+    """
+    full = np.diff(indptr)
+    length = full if max_length is None else np.minimum(full, max_length)
+    width = int(length.max()) if len(length) else 0
+    column = np.arange(width)
+    inside = column[None, :] < length[:, None]
+    source = (indptr[1:] - length)[:, None] + column[None, :]
+    matrix = np.zeros(inside.shape, dtype=np.int64)
+    matrix[inside] = indices[source[inside]]
+    return torch.from_numpy(matrix), torch.from_numpy(inside.astype(np.float32)), torch.from_numpy(length.astype(np.int64))
+
+
+def _movies_by_index(data: AtomicData) -> pd.DataFrame:
+    """The movies table indexed by item_ix, 1 to n_items - 1."""
+    movies = data.movies.set_index(ITEM).loc[data.vocabulary.items]
+    return movies.set_axis(np.arange(1, len(movies) + 1), axis="index")
+
+
+def _wanted_item_fields(config: Any) -> list[str]:
+    known = [TITLE, YEAR, DECADE, *ITEM_FEATURES]
+    load_col = config["load_col"]
+    named = known if load_col is None else load_col.get("item", [])
+    named = known if named == "*" else [field for field in named if field != ITEM_FIELD]
+    for field in named:
+        if field not in known:
+            raise ConfigError(f"load_col names the item field {field!r}; expected some of {', '.join([ITEM_FIELD, *known])}")
+    return named

@@ -1,0 +1,107 @@
+"""How a trained model is asked for scores: its history is set, blocks of users go in, score rows come out."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import numpy as np
+import torch
+from recbole.data.interaction import Interaction
+from recbole.model.abstract_recommender import AbstractRecommender
+from scipy.sparse import csr_matrix
+
+from movierec_bench.catalog import ModelEntry
+from movierec_bench.recbole_backend.data import Interactions, padded_history
+from movierec_bench.recbole_backend.sequences import latest_windows
+from movierec_bench.schema import ITEM_FIELD, USER_FIELD, ModelError
+
+ScoreBlock = Callable[[np.ndarray], torch.Tensor]
+
+_PAIRS_A_STEP = 200_000  # (user, movie) pairs a model without full_sort_predict scores at once
+
+
+def score_blocks(entry: ModelEntry, model: Any, config: Any, history: Interactions) -> ScoreBlock:
+    """A function from users to their scores for every movie.
+
+    Args:
+        entry: the catalogued model; ``entry.history`` says what it reads.
+        model: the trained RecBole model; its history is replaced.
+        config: its RecBole Config.
+        history: the rows the protocol lets the model see.
+
+    Returns:
+        A function: int64 [B] user indices to float32 [B, n_items] scores, column 0 padding. Nothing is masked.
+    """
+    give_history(entry, model, history)
+    model.eval()
+    full_sort = type(model).full_sort_predict is not AbstractRecommender.full_sort_predict
+    score = _full_sort if full_sort else _pair_by_pair
+
+    def score_block(user_ix: np.ndarray) -> torch.Tensor:
+        with torch.no_grad():
+            users = _user_columns(entry, config, history, user_ix).to(config["device"])
+            scores = score(model, users, history.n_items)
+        if scores.shape[0] != len(user_ix) or scores.shape[1] < history.n_items:
+            raise ModelError(
+                f"{entry.name} scored a block of {len(user_ix)} users as {tuple(scores.shape)}; "
+                f"expected [{len(user_ix)}, {history.n_items}]"
+            )
+        return scores[:, : history.n_items].float()  # BERT4Rec and others score a mask token besides
+
+    return score_block
+
+
+def give_history(entry: ModelEntry, model: Any, history: Interactions) -> None:
+    """Let a model read these rows: the only place that knows where RecBole's models keep theirs."""
+    if entry.history == "rows":
+        model.set_history(history.csr, history)
+    elif entry.history == "autoencoder":
+        model.get_rating_matrix = _RatingRows(history.csr, model.device)
+    elif entry.history == "interaction_matrix":
+        model.interaction_matrix = history.csr
+    elif entry.history == "history_matrix":
+        _replace_history_matrix(model, history)
+
+
+class _RatingRows:
+    """RecBole's ``AutoEncoderMixin.get_rating_matrix`` from a CSR matrix, without its padded copy of all histories."""
+
+    def __init__(self, csr: csr_matrix, device: torch.device) -> None:
+        self._csr = csr
+        self._device = device
+
+    def __call__(self, user: torch.Tensor) -> torch.Tensor:
+        """Float32 [B, n_items] rows of users int64 [B]."""
+        return torch.from_numpy(self._csr[user.cpu().numpy()].toarray()).to(self._device)
+
+
+def _replace_history_matrix(model: Any, history: Interactions) -> None:
+    """FISM and NAIS keep ``history_item_matrix``, ``history_lens`` and a mask of its width."""
+    items, _, lengths = padded_history(history.indptr, history.item_ix, None)
+    model.history_item_matrix = items.to(model.device)
+    model.history_lens = lengths.to(model.device)
+    model.mask_mat = torch.arange(items.shape[1], device=model.device).view(1, -1)
+
+
+def _user_columns(entry: ModelEntry, config: Any, history: Interactions, user_ix: np.ndarray) -> Interaction:
+    columns = {USER_FIELD: user_ix}
+    if entry.history == "sequence":
+        columns = latest_windows(history, user_ix, config["MAX_ITEM_LIST_LENGTH"])
+    return Interaction({field: torch.from_numpy(np.ascontiguousarray(values)) for field, values in columns.items()})
+
+
+def _full_sort(model: Any, users: Interaction, n_items: int) -> torch.Tensor:
+    return model.full_sort_predict(users).view(len(users), -1)
+
+
+def _pair_by_pair(model: Any, users: Interaction, n_items: int) -> torch.Tensor:
+    """Scores of models that only rate one pair at a time, in steps of bounded memory."""
+    items = torch.arange(n_items, device=users[USER_FIELD].device)
+    users_a_step = max(1, _PAIRS_A_STEP // n_items)
+    rows = []
+    for start in range(0, len(users), users_a_step):
+        block = users[start : start + users_a_step]
+        pairs = block.repeat_interleave(n_items)
+        pairs.update(Interaction({ITEM_FIELD: items.repeat(len(block))}))
+        rows.append(model.predict(pairs).view(len(block), n_items))
+    return torch.cat(rows)

@@ -1,0 +1,102 @@
+"""Negatives come from unseen movies only, batches have RecBole's form, prefixes never reach their target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import chisquare
+
+from movierec_bench.atomic import AtomicData
+from movierec_bench.catalog import load_catalog
+from movierec_bench.recbole_backend.batches import NegativeSampler, build_batches
+from movierec_bench.recbole_backend.config import build_config
+from movierec_bench.recbole_backend.data import Interactions, build_dataset
+from movierec_bench.recbole_backend.sequences import Prefixes, latest_windows
+from movierec_bench.schema import ConfigError, Vocabulary
+
+VOCABULARY = Vocabulary(users=np.array([1, 2, 3]), items=np.arange(1, 7))
+
+
+def log(*triples: tuple[int, int, int]) -> Interactions:
+    return Interactions.from_rows(pd.DataFrame(triples, columns=["user", "item", "time"]).astype("int64"), VOCABULARY)
+
+
+def batches_of(data: AtomicData, model: str, tmp_path: Path, **changes: object):  # noqa: ANN201
+    entry = load_catalog()[model].with_parameters(changes)
+    config = build_config(entry, seed=1, scratch=tmp_path)
+    rows = Interactions.from_rows(data.interactions, data.vocabulary)
+    return build_batches(entry, config, build_dataset(config, data, rows)), rows
+
+
+def test_negatives_are_unseen_and_uniform() -> None:
+    rows = log((1, 1, 0), (1, 3, 1), (2, 5, 0))
+    users = np.repeat([1, 2], 20_000)
+    drawn = NegativeSampler(rows, sample_num=1).draw(users, np.random.default_rng(0))
+    assert set(drawn[users == 1]) == {2, 4, 5, 6}
+    assert set(drawn[users == 2]) == {1, 2, 3, 4, 6}
+    assert chisquare(np.bincount(drawn[users == 1], minlength=7)[[2, 4, 5, 6]]).pvalue > 1e-4
+
+
+def test_popular_negatives_follow_training_counts() -> None:
+    rows = log((1, 1, 0), (2, 1, 1), (2, 2, 2), (3, 1, 3), (3, 2, 0))
+    drawn = NegativeSampler(rows, 1, popularity_power=1.0).draw(np.full(10_000, 1), np.random.default_rng(0))
+    assert set(drawn) == {2}  # movie 1 is seen by user 1, and no other movie has a count
+
+
+def test_a_user_who_saw_everything_does_not_hang() -> None:
+    rows = log(*((1, item, item) for item in range(1, 7)))
+    assert len(NegativeSampler(rows, 1).draw(np.full(5, 1), np.random.default_rng(0))) == 5
+
+
+def test_pairwise_batches_cover_every_row_once(planted: AtomicData, tmp_path: Path) -> None:
+    batches, rows = batches_of(planted, "BPR", tmp_path, train_batch_size=100)
+    seen = [batch for batch in batches.epoch(np.random.default_rng(0))]
+    pairs = {(u, i) for b in seen for u, i in zip(b["user_id"].tolist(), b["item_id"].tolist())}
+    assert pairs == set(zip(rows.user_ix.tolist(), rows.item_ix.tolist()))
+    assert sum(map(len, seen)) == len(rows)
+    for batch in seen:
+        assert len(batch) <= 100
+        assert not rows.csr[batch["user_id"].tolist(), batch["neg_item_id"].tolist()].any()
+
+
+def test_users_are_batched_once_each(planted: AtomicData, tmp_path: Path) -> None:
+    batches, rows = batches_of(planted, "MultiVAE", tmp_path, train_batch_size=7)
+    users = np.concatenate([b["user_id"].numpy() for b in batches.epoch(np.random.default_rng(0))])
+    assert sorted(users) == sorted(set(rows.user_ix))
+
+
+def test_a_pairwise_model_without_negatives_is_refused(planted: AtomicData, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="train_neg_sample_args: null"):
+        batches_of(planted, "BPR", tmp_path, train_neg_sample_args=None)
+
+
+def test_two_epochs_with_one_seed_are_equal(planted: AtomicData, tmp_path: Path) -> None:
+    batches, _ = batches_of(planted, "BPR", tmp_path)
+    first, second = ([b["neg_item_id"].tolist() for b in batches.epoch(np.random.default_rng(3))] for _ in range(2))
+    assert first == second
+
+
+def test_prefixes_by_hand() -> None:
+    prefixes = Prefixes(log((1, 2, 0), (1, 5, 1), (1, 3, 2), (1, 6, 3), (2, 4, 0)), max_length=2)
+    targets = np.sort(prefixes.draw_targets(0, np.random.default_rng(0)))
+    columns = prefixes.columns(targets)
+    assert columns["item_id"].tolist() == [5, 3, 6]  # the first row of a user has no prefix
+    assert columns["item_id_list"].tolist() == [[2, 0], [2, 5], [5, 3]]
+    assert columns["item_length"].tolist() == [1, 2, 2]
+    assert columns["user_id"].tolist() == [1, 1, 1]
+
+
+def test_so_many_targets_a_user() -> None:
+    rows = log(*((1, item, item) for item in range(1, 7)), (2, 1, 0), (2, 2, 1))
+    targets = Prefixes(rows, 3).draw_targets(2, np.random.default_rng(0))
+    assert len(set(targets)) == len(targets)
+    assert np.bincount(rows.user_ix[targets]).tolist() == [0, 2, 1]
+
+
+def test_latest_windows_by_hand() -> None:
+    columns = latest_windows(log((1, 2, 0), (1, 5, 1), (1, 3, 2), (2, 4, 0)), np.array([1, 2, 3]), max_length=2)
+    assert columns["item_id_list"].tolist() == [[5, 3], [4, 0], [0, 0]]
+    assert columns["item_length"].tolist() == [2, 1, 1]
