@@ -27,7 +27,7 @@ TRAINERS = ("closed_form", "epochs")
 BATCHES = ("none", "interactions", "users", "sequences", "windows", "knowledge", "table")
 HISTORIES = ("none", "rows", "autoencoder", "interaction_matrix", "history_matrix", "sequence")
 _CATALOG_KEYS = (
-    "family", "source", "class", "groups", "trainer", "batches", "history", "needs", "stages", "resources",
+    "family", "source", "class", "groups", "trainer", "batches", "history", "scheme", "needs", "stages", "resources",
 )  # fmt: skip
 # What the protocol decides for every model alike; a model's YAML may not.
 PROTOCOL_KEYS = frozenset(
@@ -54,6 +54,7 @@ class ModelEntry:
         trainer: ``closed_form`` or ``epochs``.
         batches: what a training step sees, one of ``BATCHES``.
         history: what the model reads when it ranks, one of ``HISTORIES``.
+        scheme: how an epoch trains it, one of ``recbole_backend.schemes.SCHEMES``; ``plain`` unless the YAML says otherwise.
         needs: why the model cannot run here; empty when it can.
         stages: names of training stages, for models that train in several.
         resources: ``{"cpu": .., "gpu": ..}`` asked of a cluster.
@@ -69,6 +70,7 @@ class ModelEntry:
     trainer: str
     batches: str
     history: str
+    scheme: str
     needs: str
     stages: tuple[str, ...]
     resources: Mapping[str, float]
@@ -96,7 +98,8 @@ class ModelEntry:
 
     def fingerprint(self) -> str:
         """Sha256 (16 hex digits) of all that decides what this model computes."""
-        content = [self.name, self.class_name, self.trainer, self.batches, self.history, self.stages, self.parameters]
+        content = [self.name, self.class_name, self.trainer, self.batches, self.history, self.scheme]
+        content += [self.stages, self.parameters]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -244,6 +247,7 @@ def _read_entry(path: Path, common: Mapping[str, Any]) -> ModelEntry:
         trainer=trainer,
         batches=_choice(path, block, "batches", BATCHES),
         history=_choice(path, block, "history", HISTORIES),
+        scheme=str(block.get("scheme", "plain")),
         needs=str(block.get("needs") or ""),
         stages=tuple(block.get("stages", [])),
         resources=dict(block.get("resources", {"cpu": 1, "gpu": 0})),

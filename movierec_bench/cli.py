@@ -92,7 +92,7 @@ def run(
         _print("stopped; what was finished is kept, and running again goes on from there")
         raise typer.Exit(130) from None
     _show(board)
-    _print(f"\n{board.where()}")
+    _print(f"board, submissions and every model's files: {out / board.manifest.dataset}")
     raise typer.Exit(1 if board.failed else 0)
 
 

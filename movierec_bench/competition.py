@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -150,6 +151,8 @@ def _find_files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         found = "is a file" if folder.exists() else "does not exist"
         raise problem(str(folder), found, f"a folder with {RATINGS_FILE}", "give the competition's folder as --data")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise problem(str(folder), "may not be read", "permission to read it", "change its permissions")
     required = [RATINGS_FILE, *SIDE_FILES.values()]
     paths = {name: find_file(folder, name) for name in [*required, GENRE_NUMBERS_FILE]}
     missing = [name for name in required if paths[name] is None]

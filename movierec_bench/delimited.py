@@ -34,6 +34,7 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 _INK = re.compile(rb"\S")
 _INTEGER = re.compile(r"-?[0-9]{1,100}")
 _SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", " ": "spaces"}
+_BLOCK = 1 << 20  # bytes read at once while looking for the first bad line
 _SHOWN = 60  # characters of a bad value that a message quotes
 
 
@@ -82,16 +83,10 @@ class NumberColumn:
             raise self._refused(where, f"{self.label} {value} is above {self.high}", self.above)
         return value
 
-    def fill(self, target: np.ndarray, values: pa.ChunkedArray) -> bool:
-        """Copy ``values`` into ``target`` (int64 [n]), as far as they are allowed; False if one is not."""
-        start = 0
-        for chunk in values.chunks:
-            part = chunk.to_numpy()
-            if len(part) and not (part.min() >= self.low and part.max() <= self.high):  # NaN fails too
-                return False
-            target[start : start + len(part)] = part
-            start += len(part)
-        return True
+    def allows(self, values: pa.ChunkedArray) -> bool:
+        """Whether every value is within the bounds; NaN is not."""
+        chunks = [chunk.to_numpy() for chunk in values.chunks if len(chunk)]
+        return all(chunk.min() >= self.low and chunk.max() <= self.high for chunk in chunks)
 
     def _whole(self, text: str) -> Optional[int]:
         if _INTEGER.fullmatch(text):
@@ -189,12 +184,7 @@ class DelimitedText:
         Raises:
             DataError: a line is not UTF-8, or has more or fewer fields than line 1.
         """
-        positions = [self.headings.index(column) for column in columns]
-        for number, line in enumerate(self.content[self.start :].splitlines(), start=2):
-            if line:
-                where = f"{self.path.name} line {number}"
-                fields = self._fields(_decode(line, where), where)
-                yield where, [fields[position] for position in positions]
+        yield from self._walk(columns, self.start, len(self.content), first_line=2)
 
     def numbers(self, columns: Sequence[NumberColumn]) -> pd.DataFrame:
         """Read columns of whole numbers.
@@ -209,24 +199,24 @@ class DelimitedText:
             DataError: naming the first line that is not allowed.
         """
         try:
-            table = self._parse(columns)
+            table = self._parse(columns, self.start, len(self.content))
         except pa.ArrowInvalid as error:
             self._raise_first_offence(columns)
             # Only pyarrow knows what is wrong: every line passed the checks above.
             raise problem(self.path.name, str(error), "plain delimited text", "save the file again") from error
-        block = np.empty((len(columns), table.num_rows), dtype=np.int64)
-        allowed = [column.fill(row, chunks) for column, row, chunks in zip(columns, block, table.columns)]
-        # pyarrow reads 0x1F as 31, which no id file means.
-        if not all(allowed) or b"0x" in self.content or b"0X" in self.content:
+        if not self._is_plain(table, columns, self.start, len(self.content)):
             self._raise_first_offence(columns)
-        return pd.DataFrame(block.T, columns=[column.label for column in columns], copy=False)
+        values = np.empty((len(columns), table.num_rows), dtype=np.int64)
+        for row, column in zip(values, table.columns):
+            np.concatenate([chunk.to_numpy() for chunk in column.chunks], out=row, casting="unsafe")
+        return pd.DataFrame(values.T, columns=[column.label for column in columns], copy=False)
 
-    def _parse(self, columns: Sequence[NumberColumn]) -> pa.Table:
+    def _parse(self, columns: Sequence[NumberColumn], start: int, stop: int) -> pa.Table:
         # Columns go by position: names that nobody asked for may repeat.
         names = [str(self.headings.index(column.heading)) for column in columns]
         kinds = [pa.float64() if column.fractional else pa.int64() for column in columns]
         return pyarrow.csv.read_csv(
-            pa.BufferReader(pa.py_buffer(memoryview(self.content)[self.start :])),
+            pa.BufferReader(pa.py_buffer(memoryview(self.content)[start:stop])),
             read_options=pyarrow.csv.ReadOptions(column_names=[str(i) for i in range(len(self.headings))]),
             parse_options=pyarrow.csv.ParseOptions(delimiter=self.separator),
             # No text stands for a missing value here: an empty field must be refused, not become null.
@@ -235,10 +225,35 @@ class DelimitedText:
             ),
         )
 
+    def _is_plain(self, table: pa.Table, columns: Sequence[NumberColumn], start: int, stop: int) -> bool:
+        # pyarrow reads 0x1F as 31, which no id file means.
+        hexadecimal = any(self.content.find(prefix, start, stop) >= 0 for prefix in (b"0x", b"0X"))
+        return not hexadecimal and all(column.allows(values) for column, values in zip(columns, table.columns))
+
     def _raise_first_offence(self, columns: Sequence[NumberColumn]) -> None:
-        for where, texts in self.rows([column.heading for column in columns]):
-            for column, text in zip(columns, texts):
-                column.parse(text, where)
+        """Walk the lines of the blocks that are not plain, up to the first line that is not allowed."""
+        headings = [column.heading for column in columns]
+        start, line = self.start, 2
+        while start < len(self.content):
+            stop = self.content.find(b"\n", start + _BLOCK) + 1 or len(self.content)
+            try:
+                plain = self._is_plain(self._parse(columns, start, stop), columns, start, stop)
+            except pa.ArrowInvalid:
+                plain = False
+            if not plain:
+                for where, texts in self._walk(headings, start, stop, line):
+                    for column, text in zip(columns, texts):
+                        column.parse(text, where)
+            line += len(self.content[start:stop].splitlines())
+            start = stop
+
+    def _walk(self, columns: Sequence[str], start: int, stop: int, first_line: int) -> Iterator[tuple[str, list[str]]]:
+        positions = [self.headings.index(column) for column in columns]
+        for number, line in enumerate(self.content[start:stop].splitlines(), start=first_line):
+            if line:
+                where = f"{self.path.name} line {number}"
+                fields = self._fields(_decode(line, where), where)
+                yield where, [fields[position] for position in positions]
 
     def _fields(self, line: str, where: str) -> list[str]:
         fields = _split(line, self.separator)

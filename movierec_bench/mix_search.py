@@ -7,13 +7,14 @@ one that was best on users it was not chosen on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Optional
 
 import numpy as np
 
-from movierec_bench.mixing import LINEAR, LOG2, MINMAX, MOST_WEIGHT, RRF, TAIL, VOTE, ZSCORE, Rule, points, recall
-from movierec_bench.schema import STORED_K, ConfigError
+from movierec_bench.mixing import LINEAR, LOG2, MINMAX, MOST_WEIGHT, RRF, TAIL, VOTE, ZSCORE, Rule, hits_with, points
+from movierec_bench.schema import STORED_K, ConfigError, K
 
 AUTO_RULES = (
     Rule.of(VOTE),
@@ -31,7 +32,8 @@ AUTO_RULES = (
 _FACTORS = (0.0, 0.5, 0.8, 1.25, 2.0)  # what one step of the fit tries to multiply a weight by
 _SWEEPS = 8  # rounds over all models that the fit makes at most
 
-Weights = Tuple[float, ...]
+Weights = tuple[float, ...]
+Change = tuple[int, float]
 
 
 @dataclass(frozen=True)
@@ -62,32 +64,47 @@ class Validation:
 
 
 class Objective:
-    """Validation Recall@10 of weighted mixes under one rule; each mix is computed once."""
+    """Validation Recall@10 of weighted mixes under one rule; what was computed once is remembered."""
 
     def __init__(self, validation: Validation, rule: Rule) -> None:
         self.n_members = validation.n_members
         self._validation = validation
         self._rule = rule
         self._points = points(rule, validation.items, validation.scores)
-        self._known: Dict[Weights, np.ndarray] = {}
+        self._denominators = np.minimum(K, np.diff(validation.held_start)).astype(np.float64)
+        self._known: dict[tuple[Weights, tuple[Change, ...]], np.ndarray] = {}
 
-    def per_user(self, weights: Weights) -> np.ndarray:
-        """Recall@10 of each user, float32 [U], of the mix with these weights, one a model."""
-        if weights not in self._known:
+    def per_user(self, weights: Weights, changes: Sequence[Change]) -> np.ndarray:
+        """Recall@10 of each user after each of some changes to a mix.
+
+        Args:
+            weights: a weight for each model; may be all 0.
+            changes: (model's number, weight that it gains).
+
+        Returns:
+            float64 [C, U].
+        """
+        key = (weights, tuple(changes))
+        if key not in self._known:
+            members, extra = (np.array(column) for column in zip(*changes))
             there = self._validation
-            self._known[weights] = recall(
+            self._known[key] = hits_with(
                 self._rule,
                 there.items,
                 self._points,
                 np.array(weights),
+                members,
+                extra,
                 there.held_start,
                 there.held_items,
-            ).astype(np.float32)
-        return self._known[weights]
+            )
+        return self._known[key] / self._denominators
 
-    def mean(self, weights: Weights, users: np.ndarray) -> float:
-        """Mean Recall@10 over ``users``, bool [U]."""
-        return float(self.per_user(weights)[users].mean(dtype=np.float64))
+    def best(self, weights: Weights, changes: Sequence[Change], users: np.ndarray) -> int:
+        """The number of the change with the highest mean over ``users``, bool [U]; the first of equal ones."""
+        means = self.per_user(weights, changes)[:, users].mean(axis=1)
+        # Sums of the same recalls in another order differ in their last bits, which must not decide.
+        return int(np.argmax(means.round(12)))
 
 
 @dataclass(frozen=True)
@@ -104,10 +121,23 @@ class Trial:
     rule: Rule
     weights: Weights
     recall: float
-    steps: Tuple[float, ...]
+    steps: tuple[float, ...]
 
 
-def greedy(objective: Objective, users: np.ndarray, steps: int) -> List[Weights]:
+@dataclass(frozen=True)
+class Step:
+    """One step of a greedy search.
+
+    Args:
+        weights: a weight for each model.
+        per_user: Recall@10 of each user, float64 [U].
+    """
+
+    weights: Weights
+    per_user: np.ndarray
+
+
+def greedy(objective: Objective, users: np.ndarray, steps: int) -> list[Step]:
     """The mixes of 1, 2, ... models that a forward selection with replacement passes through.
 
     Each step adds the model, there already or not, that helps most; a weight counts how often its model
@@ -118,24 +148,25 @@ def greedy(objective: Objective, users: np.ndarray, steps: int) -> List[Weights]
         users: bool [U], the users to look at.
         steps: models to add.
 
-    Returns:
-        ``steps`` weight vectors.
-
     Source:
         Caruana, Niculescu-Mizil, Crew and Ksikes 2004.
     """
-    path: List[Weights] = []
+    changes = [(member, 1.0) for member in range(objective.n_members)]
     weights: Weights = (0.0,) * objective.n_members
+    path = []
     for _ in range(steps):
-        longer = [_changed(weights, member, weights[member] + 1) for member in range(objective.n_members)]
-        weights = _best(objective, longer, users)
-        path.append(weights)
+        added = objective.best(weights, changes, users)
+        per_user = objective.per_user(weights, changes)[added]
+        weights = _changed(weights, added, weights[added] + 1)
+        path.append(Step(weights, per_user))
     return path
 
 
 def greedy_weights(objective: Objective, users: np.ndarray, steps: int) -> Weights:
-    """The best mix that ``greedy`` passes through on ``users``; of equal ones the smallest."""
-    return _best(objective, greedy(objective, users, steps), users)
+    """The best mix that ``greedy`` passes through on ``users``, without the models it does as well without."""
+    path = greedy(objective, users, steps)
+    means = np.array([step.per_user[users].mean() for step in path])
+    return without_idle(objective, path[int(np.argmax(means.round(12)))].weights, users)
 
 
 def fitted_weights(objective: Objective, users: np.ndarray) -> Weights:
@@ -154,9 +185,18 @@ def fitted_weights(objective: Objective, users: np.ndarray) -> Weights:
     for _ in range(_SWEEPS):
         before = weights
         for member in range(objective.n_members):
-            weights = _best(objective, _neighbours(weights, member), users)
+            base = weights[member] or max(weights) / 4
+            tried = [weights[member], *(min(round(base * factor, 4), MOST_WEIGHT) for factor in _FACTORS)]
+            weights = _best_weight(objective, weights, member, tried, users)
         if weights == before:
             break
+    return weights
+
+
+def without_idle(objective: Objective, weights: Weights, users: np.ndarray) -> Weights:
+    """``weights`` with 0 for every model without which the mix does as well on ``users``, lightest first."""
+    for member in np.argsort(weights, kind="stable").tolist()[:-1]:
+        weights = _best_weight(objective, weights, member, [0.0, weights[member]], users)
     return weights
 
 
@@ -175,9 +215,10 @@ def cross_validate(validation: Validation, rule: Rule, fold: np.ndarray, steps: 
     objective = Objective(validation, rule)
     left_out = [fold == number for number in range(int(fold.max()) + 1)]
     paths = [greedy(objective, ~users, steps) for users in left_out]
-    recalls = tuple(_left_out_recall(objective, mixes, left_out) for mixes in zip(*paths))
+    recalls = tuple(_left_out_recall(mixes, left_out) for mixes in zip(*paths))
     best = int(np.argmax(recalls))
-    weights = tuple(float(total) for total in np.sum([path[best] for path in paths], axis=0))
+    total = tuple(float(weight) for weight in np.sum([path[best].weights for path in paths], axis=0))
+    weights = without_idle(objective, total, np.ones(validation.n_users, dtype=bool))
     return Trial(rule, weights, recalls[best], recalls)
 
 
@@ -193,7 +234,7 @@ def folds_of(n_users: int, folds: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(n_users) % folds
 
 
-def best_member_by_segment(validation: Validation, segment: np.ndarray) -> Dict[str, int]:
+def best_member_by_segment(validation: Validation, segment: np.ndarray) -> dict[str, int]:
     """The number of the model with the best Recall@10 in each segment; the first of equal ones.
 
     Args:
@@ -201,11 +242,9 @@ def best_member_by_segment(validation: Validation, segment: np.ndarray) -> Dict[
         segment: str [U], each user's segment.
     """
     objective = Objective(validation, Rule.of(VOTE))
-    singles = [_changed((0.0,) * objective.n_members, member, 1.0) for member in range(objective.n_members)]
-    return {
-        name: int(np.argmax([objective.mean(single, segment == name) for single in singles]))
-        for name in np.unique(segment)
-    }
+    nothing: Weights = (0.0,) * objective.n_members
+    singles = [(member, 1.0) for member in range(objective.n_members)]
+    return {str(name): objective.best(nothing, singles, segment == name) for name in np.unique(segment)}
 
 
 def with_users(validation: Validation, users: np.ndarray) -> Validation:
@@ -222,24 +261,21 @@ def with_users(validation: Validation, users: np.ndarray) -> Validation:
     )
 
 
-def _left_out_recall(objective: Objective, mixes: Sequence[Weights], left_out: Sequence[np.ndarray]) -> float:
+def _left_out_recall(mixes: Sequence[Step], left_out: Sequence[np.ndarray]) -> float:
     """Mean recall of all users, each judged by the mix that was chosen without it."""
     per_user = np.zeros(len(left_out[0]))
-    for weights, users in zip(mixes, left_out):
-        per_user[users] = objective.per_user(weights)[users]
+    for mix, users in zip(mixes, left_out):
+        per_user[users] = mix.per_user[users]
     return float(per_user.mean())
 
 
-def _best(objective: Objective, candidates: Sequence[Weights], users: np.ndarray) -> Weights:
-    """The first of the best ``candidates``."""
-    return max(candidates, key=lambda weights: objective.mean(weights, users))
-
-
-def _neighbours(weights: Weights, member: int) -> List[Weights]:
-    """``weights`` itself and those with another weight of ``member``, never all 0."""
-    base = weights[member] or max(weights) / 4
-    tried = [weights] + [_changed(weights, member, round(base * factor, 4)) for factor in _FACTORS]
-    return [candidate for candidate in tried if 0 < max(candidate) <= MOST_WEIGHT]
+def _best_weight(
+    objective: Objective, weights: Weights, member: int, tried: Sequence[float], users: np.ndarray
+) -> Weights:
+    """``weights`` with the weight among ``tried`` for ``member`` that does best; the first of equal ones."""
+    others = _changed(weights, member, 0.0)
+    best = objective.best(others, [(member, weight) for weight in tried], users)
+    return _changed(weights, member, tried[best])
 
 
 def _changed(weights: Weights, member: int, weight: float) -> Weights:

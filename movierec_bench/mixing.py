@@ -11,11 +11,12 @@ nothing and what ties on paper ties here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Optional
 
 import numba
 import numpy as np
 
+from movierec_bench.mixing_kernels import UNIT, fill_concatenation, fill_hits, fill_mix, fill_spread
 from movierec_bench.schema import STORED_K, ConfigError, DataError, K
 
 VOTE, LINEAR, TAIL, LOG2, RRF, ZSCORE, MINMAX = "vote", "linear", "tail", "log2", "rrf", "zscore", "minmax"
@@ -26,9 +27,6 @@ RRF_K = 60.0
 MOST_WEIGHT = 1000.0
 
 _HEAD, _TAIL_WEIGHT = 10, 0.3  # ranks 1-10 weigh 1, the ranks behind them 0.3 (t3-16)
-# Totals are counted in these units. A multiple of many small numbers, so that weights in tenths or
-# percents, and ranks divided by 10, 15, 20 or 100, come out whole.
-_UNIT = 3.6e12
 _BLOCK_BYTES = 64 * 2**20  # bytes, the most that one block of points of a score rule may take
 
 
@@ -100,7 +98,7 @@ def mix(
     weights: np.ndarray,
     scores: Optional[np.ndarray] = None,
     k: int = STORED_K,
-) -> Tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Each user's ``k`` movies with the highest weighted totals, by total, then movie.
 
     Args:
@@ -126,7 +124,7 @@ def mix(
     step = _users_a_block(rule, items)
     for start in range(0, n_users, step):
         block = slice(start, start + step)
-        _mix(
+        fill_mix(
             items[:, block],
             points(rule, items[:, block], None if scores is None else scores[:, block]),
             weights[:, block],
@@ -134,9 +132,9 @@ def mix(
             rule.best_rank_first,
             best_items[block],
             best_totals[block],
-            4 * numba.get_num_threads(),
+            _chunks(),
         )
-    totals = np.where(best_items > 0, best_totals / _UNIT, np.nan)
+    totals = np.where(best_items > 0, best_totals / UNIT, np.nan)
     return best_items, totals.astype(np.float32)
 
 
@@ -164,42 +162,57 @@ def points(rule: Rule, items: np.ndarray, scores: Optional[np.ndarray] = None) -
     if not np.isfinite(scores[:, :, :depth][listed]).all():
         raise DataError("a stored score is not finite; expected finite scores; mix by ranks, such as with rrf")
     spread = np.zeros((*items.shape[:2], depth), dtype=np.float32)
-    _spread(items[:, :, :depth], scores[:, :, :depth], rule.name == ZSCORE, spread)
+    fill_spread(items[:, :, :depth], scores[:, :, :depth], rule.name == ZSCORE, spread)
     return spread
 
 
-def recall(
+def hits_with(
     rule: Rule,
     items: np.ndarray,
     rule_points: np.ndarray,
     weights: np.ndarray,
+    members: np.ndarray,
+    extra: np.ndarray,
     held_start: np.ndarray,
     held_items: np.ndarray,
     k: int = K,
 ) -> np.ndarray:
-    """Recall@k of the mix for each user; ``mix`` and counting, in one pass, for searches.
+    """How many held-out movies are among the first ``k`` when one model of a mix gets more weight, for searches.
+
+    As weight is only added, the first ``k`` can hold nothing but movies that were among them before and
+    movies of the model that gains, so that each of many changes costs little.
 
     Args:
         rule: what a place is worth.
         items: int32 [M, U, K].
         rule_points: what ``points`` returned for these.
-        weights: float [M] or [M, U].
+        weights: float [M], the mix before any change; may be all 0.
+        members: integers [C], the model that gains in each change.
+        extra: float [C], what its weight gains; at least 0.
         held_start: int64 [U + 1]; the held-out movies of user u are entries ``held_start[u]`` up to
-            ``held_start[u + 1]`` of ``held_items``; at least one each.
+            ``held_start[u + 1]`` of ``held_items``.
         held_items: int32, ``item_ix``.
         k: movies a user is given.
 
     Returns:
-        float64 [U], hits / min(k, held-out movies).
+        int16 [C, U].
     """
-    weights = checked_weights(weights, items.shape[:2])
-    hits = np.zeros(items.shape[1], dtype=np.int64)
-    chunks = 4 * numba.get_num_threads()
-    n_items = max(_n_items(items), int(held_items.max(initial=0)) + 1)
-    _count_hits(
-        items, rule_points, weights, n_items, rule.best_rank_first, held_start, held_items, k, hits, chunks
+    hits = np.zeros((len(members), items.shape[1]), dtype=np.int16)
+    fill_hits(
+        items,
+        rule_points,
+        np.asarray(weights, dtype=np.float64),
+        np.asarray(members, dtype=np.int64),
+        np.asarray(extra, dtype=np.float64),
+        max(_n_items(items), int(held_items.max(initial=0)) + 1),
+        rule.best_rank_first,
+        held_start,
+        held_items,
+        k,
+        hits,
+        _chunks(),
     )
-    return hits / np.minimum(k, np.diff(held_start))
+    return hits
 
 
 def concatenate(items: np.ndarray, order: np.ndarray, firsts: np.ndarray, k: int = STORED_K) -> np.ndarray:
@@ -225,18 +238,15 @@ def concatenate(items: np.ndarray, order: np.ndarray, firsts: np.ndarray, k: int
     order = np.asarray(order, dtype=np.int64)
     order = np.broadcast_to(order[:, None] if order.ndim == 1 else order, (n_members, n_users))
     best_items = np.zeros((n_users, k), dtype=np.int32)
-    chunks = 4 * numba.get_num_threads()
-    _concatenate(items, order, np.asarray(firsts, dtype=np.int64), _n_items(items), best_items, chunks)
+    fill_concatenation(items, order, np.asarray(firsts, dtype=np.int64), _n_items(items), best_items, _chunks())
     return best_items
 
 
-def checked_weights(weights: np.ndarray, shape: Tuple[int, ...]) -> np.ndarray:
+def checked_weights(weights: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """``weights`` as float64 [M, U], read only. Raises ConfigError for a wrong number, size or all zeros."""
     weights = np.asarray(weights, dtype=np.float64)
     if weights.shape not in (shape[:1], shape):
-        raise ConfigError(
-            f"weights have the shape {weights.shape}; expected a weight for each of {shape[0]} models"
-        )
+        raise ConfigError(f"weights have the shape {weights.shape}; expected a weight for each of {shape[0]} models")
     if not ((weights >= 0) & (weights <= MOST_WEIGHT)).all():
         raise ConfigError(f"weights are {weights.tolist()!r:.60}; expected numbers from 0 to {MOST_WEIGHT:g}")
     if weights.ndim == 1 and not weights.any():
@@ -255,143 +265,6 @@ def _users_a_block(rule: Rule, items: np.ndarray) -> int:
     return max(1, _BLOCK_BYTES // (4 * items.shape[0] * min(rule.depth, items.shape[2])))
 
 
-# The kernels. Users are dealt to chunks, so that the arrays by movie are made once a chunk.
-
-
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _mix(items, rule_points, weights, n_items, best_rank_first, best_items, best_totals, chunks):  # type: ignore[no-untyped-def]
-    """Fills ``best_items`` int32 and ``best_totals`` int64, both [U, k] of zeros."""
-    n_members, n_users, depth = rule_points.shape
-    for chunk in numba.prange(chunks):
-        totals = np.zeros(n_items, dtype=np.int64)
-        ranks = np.zeros(n_items, dtype=np.int32)
-        listed = np.empty(n_members * depth, dtype=np.int32)
-        for user in range(chunk * n_users // chunks, (chunk + 1) * n_users // chunks):
-            n_listed = _add_up(items, rule_points, weights, user, totals, ranks, listed)
-            _keep_best(
-                listed[:n_listed], totals, ranks, best_rank_first, best_items[user], best_totals[user]
-            )
-
-
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _count_hits(
-    items, rule_points, weights, n_items, best_rank_first, held_start, held_items, k, hits, chunks
-):  # type: ignore[no-untyped-def]
-    """Fills ``hits`` int64 [U]: the held-out movies among each user's first ``k`` of the mix."""
-    n_members, n_users, depth = rule_points.shape
-    for chunk in numba.prange(chunks):
-        totals = np.zeros(n_items, dtype=np.int64)
-        ranks = np.zeros(n_items, dtype=np.int32)
-        listed = np.empty(n_members * depth, dtype=np.int32)
-        best_items = np.empty(k, dtype=np.int32)
-        best_totals = np.empty(k, dtype=np.int64)
-        for user in range(chunk * n_users // chunks, (chunk + 1) * n_users // chunks):
-            n_listed = _add_up(items, rule_points, weights, user, totals, ranks, listed)
-            kept = _keep_best(listed[:n_listed], totals, ranks, best_rank_first, best_items, best_totals)
-            for place in range(kept):
-                for held in range(held_start[user], held_start[user + 1]):
-                    hits[user] += best_items[place] == held_items[held]
-
-
-@numba.njit(cache=True, nogil=True)
-def _add_up(items, rule_points, weights, user, totals, ranks, listed):  # type: ignore[no-untyped-def]
-    """Adds up one user's totals and best ranks by movie; returns how many movies ``listed`` then holds."""
-    n_members, _, depth = rule_points.shape
-    n_listed = 0
-    for member in range(n_members):
-        weight = weights[member, user] * _UNIT
-        if weight == 0:
-            continue
-        for place in range(depth):
-            item = items[member, user, place]
-            if item == 0:
-                break
-            if ranks[item] == 0:
-                listed[n_listed] = item
-                n_listed += 1
-                ranks[item] = place + 1
-            elif ranks[item] > place + 1:
-                ranks[item] = place + 1
-            totals[item] += np.int64(np.rint(weight * rule_points[member, user, place]))
-    return n_listed
-
-
-@numba.njit(cache=True, nogil=True)
-def _keep_best(listed, totals, ranks, best_rank_first, best_items, best_totals):  # type: ignore[no-untyped-def]
-    """Sorts the best of ``listed`` into ``best_items``, clears what was added up; returns how many it kept."""
-    kept = 0
-    for item in listed:
-        place = kept
-        while place > 0:
-            above = best_items[place - 1]
-            if totals[item] != totals[above]:
-                better = totals[item] > totals[above]
-            elif best_rank_first and ranks[item] != ranks[above]:
-                better = ranks[item] < ranks[above]
-            else:
-                better = item < above
-            if not better:
-                break
-            if place < len(best_items):
-                best_items[place] = above
-            place -= 1
-        if place < len(best_items):
-            best_items[place] = item
-            kept = min(kept + 1, len(best_items))
-    for place in range(kept):
-        best_totals[place] = totals[best_items[place]]
-    for item in listed:
-        totals[item] = 0
-        ranks[item] = 0
-    return kept
-
-
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _concatenate(items, order, firsts, n_items, best_items, chunks):  # type: ignore[no-untyped-def]
-    """Fills ``best_items`` int32 [U, k] of zeros: a limited round over the models, then one without limit."""
-    n_members, n_users, depth = items.shape
-    k = best_items.shape[1]
-    for chunk in numba.prange(chunks):
-        given_to = np.full(n_items, -1, dtype=np.int64)
-        for user in range(chunk * n_users // chunks, (chunk + 1) * n_users // chunks):
-            kept = 0
-            for turn in range(2 * n_members):
-                member = order[turn % n_members, user]
-                limit = min(k, kept + firsts[turn]) if turn < n_members else k
-                for place in range(depth):
-                    item = items[member, user, place]
-                    if item == 0 or kept >= limit:
-                        break
-                    if given_to[item] != user:
-                        given_to[item] = user
-                        best_items[user, kept] = item
-                        kept += 1
-
-
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _spread(items, scores, by_deviation, spread):  # type: ignore[no-untyped-def]
-    """Fills ``spread`` float32 [M, U, depth]: (score - lowest) / range, or / standard deviation.
-
-    A score above one of a better rank counts like that one: a candidate filter puts movies that it lets in
-    only to fill up below all others, whatever their scores.
-    """
-    n_members, n_users, depth = items.shape
-    for user in numba.prange(n_users):
-        for member in range(n_members):
-            n_listed, total = 0, 0.0
-            value = np.float64(np.inf)
-            while n_listed < depth and items[member, user, n_listed] != 0:
-                value = min(value, np.float64(scores[member, user, n_listed]))
-                spread[member, user, n_listed] = value
-                total += value
-                n_listed += 1
-            lowest = value
-            scale = np.float64(spread[member, user, 0]) - lowest
-            if by_deviation and n_listed:
-                mean, squares = total / n_listed, 0.0
-                for place in range(n_listed):
-                    squares += (spread[member, user, place] - mean) ** 2
-                scale = np.sqrt(squares / n_listed)
-            for place in range(n_listed):
-                value = spread[member, user, place] - lowest
-                spread[member, user, place] = value / scale if scale > 0 else 0.0
+def _chunks() -> int:
+    """Shares that the users are dealt to, a few for each thread so that none waits long for the last."""
+    return 4 * numba.get_num_threads()

@@ -1,7 +1,8 @@
 """Scores to masked top-K: the only place that masks what a user has seen and that breaks ties.
 
 Every family ranks through :func:`top_k`. Score descending, then ``item_ix`` ascending; NaN and -inf never
-rank; a seen movie never ranks. Scores in main memory go through a compiled kernel; scores on another device are sorted there, stably, with the same result.
+rank; a seen movie never ranks. Scores in main memory go through a compiled kernel; scores on
+another device are sorted there, stably, with the same result.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ def top_k(
         user_ix: Integers [U], each from 1 to n_user_ix - 1.
         seen: [n_user_ix, n_item_ix]; every stored entry is a movie the user has seen.
         k: Movies a user gets, at least 1; fewer where fewer can rank.
-        block_bytes: Bytes a block of scores may take; a block has at least one user.
+        block_bytes: Bytes a block of scores may take; a block has at least one user. Sorting on another
+            device takes up to ten times as much there.
         allowed: Filters the candidates; None allows every movie.
 
     Returns:
@@ -206,8 +208,18 @@ def _masked_row(scores, seen, item_key, limit, inside):  # type: ignore[no-untyp
 @numba.njit(cache=True, nogil=True)
 def _keep_best(masked, items, values):  # type: ignore[no-untyped-def]
     """Fills ``items`` and ``values`` from ``masked`` [n], best first; returns how many there are."""
+    kept = _collect(masked, _just_below_best(masked, items, values), items, values)
+    for end in range(kept - 1, 0, -1):
+        item, score = items[end], values[end]
+        items[end], values[end] = items[0], values[0]
+        _sink(items, values, end, item, score)
+    return kept
+
+
+@numba.njit(cache=True, nogil=True)
+def _collect(masked, threshold, items, values):  # type: ignore[no-untyped-def]
+    """Makes a heap of the best scores above the threshold; returns how many there are."""
     kept = 0
-    threshold = np.nextafter(_reached_by(masked, len(items)), np.float32(-np.inf))
     for item in range(len(masked)):
         score = masked[item]
         if not score > threshold:
@@ -219,28 +231,24 @@ def _keep_best(masked, items, values):  # type: ignore[no-untyped-def]
             _sink(items, values, kept, item, score)
         if kept == len(items):
             threshold = values[0]  # an equal score that comes later has the larger item_ix, and loses
-    for end in range(kept - 1, 0, -1):
-        item, score = items[end], values[end]
-        items[end], values[end] = items[0], values[0]
-        _sink(items, values, end, item, score)
     return kept
 
 
 @numba.njit(cache=True, nogil=True)
-def _reached_by(masked, wanted):  # type: ignore[no-untyped-def]
-    """A score that at least ``wanted`` movies reach and few more do, or -inf.
+def _just_below_best(masked, items, values):  # type: ignore[no-untyped-def]
+    """A threshold that K movies exceed, and few more do; -inf where there may be fewer than K.
 
-    It is the ``wanted``-th highest among the highest scores of twice as many groups of movies. To start from
-    it spares the heap most of its work: it halves the time at K = 100.
+    It lies just below the K-th highest among the highest scores of 2 K groups of movies. Starting from it
+    spares the heap most of its work, which halves the time at K = 100. ``items`` and ``values`` are scratch.
     """
-    groups = min(2 * wanted, len(masked))
-    if groups < wanted:
-        return np.float32(-np.inf)
+    groups = min(2 * len(items), len(masked))
     highest = masked[:groups].copy()
     for start in range(groups, len(masked), groups):
         for group in range(min(groups, len(masked) - start)):
             highest[group] = max(highest[group], masked[start + group])
-    return np.partition(highest, groups - wanted)[groups - wanted]
+    nothing = np.float32(-np.inf)
+    enough = _collect(highest, nothing, items, values) == len(items)
+    return np.nextafter(values[0], nothing) if enough else nothing
 
 
 @numba.njit(cache=True, nogil=True)
@@ -304,8 +312,9 @@ def _sorted_best(
 def _masked(scores: torch.Tensor, seen: csr_matrix) -> torch.Tensor:
     """A copy of ``scores`` [B, n] with -inf wherever a movie cannot rank."""
     masked = scores + 0.0  # also makes one zero of -0.0 and 0.0, which some devices' sorts tell apart
-    row = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr))
-    masked[torch.from_numpy(row), torch.from_numpy(seen.indices.astype(np.int64))] = -torch.inf
+    row = torch.from_numpy(np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr)))
+    item = torch.from_numpy(seen.indices.astype(np.int64))
+    masked[row.to(scores.device), item.to(scores.device)] = -torch.inf
     masked[:, 0] = -torch.inf
     return masked.masked_fill_(masked.isnan(), -torch.inf)
 
@@ -352,8 +361,8 @@ def _check_keys(allowed: Candidates, seen: csr_matrix) -> None:
 
 def _check_scores(scores: Scores, shape: tuple[int, int]) -> None:
     if isinstance(scores, (torch.Tensor, np.ndarray)):
-        right_type = scores.dtype in (torch.float32, np.float32)
-        if right_type and tuple(scores.shape) == shape:
+        float32 = torch.float32 if isinstance(scores, torch.Tensor) else np.float32
+        if scores.dtype == float32 and tuple(scores.shape) == shape:
             return
     raise ModelError(
         f"the scores of a block are {_kind(scores)}; expected float32 {list(shape)}, users by item_ix with "

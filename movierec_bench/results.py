@@ -41,6 +41,7 @@ ENSEMBLE = "ensemble"  # the family that a mix of models shows on the board
 
 _TOPK_TYPES = {USER: np.int64, ITEM: np.int64, RANK: np.int32, SCORE: np.float32}
 _REDO = "run the same command again to have it redone"
+_DELETE = "delete this model's folder and run again"
 _Record = TypeVar("_Record")
 
 
@@ -146,6 +147,7 @@ class Status:
     missing_users: int = 0
     budget: Optional[float] = None
     filter: Optional[str] = None
+    budget: Optional[float] = None
 
     def __post_init__(self) -> None:
         if self.state not in STATES:
@@ -409,8 +411,8 @@ def _read_parquet(
     path: Path, columns: tuple[str, ...], filters: Optional[list[tuple[str, str, int]]] = None
 ) -> pd.DataFrame:
     if not path.is_file():
-        raise DataError(f"{path} is not there; expected the columns {', '.join(columns)}; {_REDO}")
+        raise DataError(f"{path} is not there; expected the columns {', '.join(columns)}; {_DELETE}")
     try:
         return pd.read_parquet(path, engine="pyarrow", columns=list(columns), filters=filters)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: {error}; expected a whole parquet file; {_REDO}") from error
+        raise DataError(f"{path}: {error}; expected a whole parquet file; {_DELETE}") from error

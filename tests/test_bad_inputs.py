@@ -313,6 +313,20 @@ def test_out_has_a_file_of_that_name(tmp_path: Path) -> None:
     assert_refused(ConfigError, ["tiny is there and was not made by convert"], tmp_path, data=folder, out=tmp_path)
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+@pytest.mark.parametrize("name", [".", RATINGS_FILE, "titles.tsv"])
+def test_data_that_may_not_be_read(tmp_path: Path, name: str) -> None:
+    folder = write_competition(tmp_path / "tiny")
+    (folder / name).chmod(0)
+    try:
+        with pytest.raises(DataError, match="may not be read|cannot be read .Permission denied.") as caught:
+            convert(data=folder, out=tmp_path / "out")
+    finally:
+        (folder / name).chmod(0o700)
+    assert (folder / name).name in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_out_may_not_be_written(tmp_path: Path) -> None:
     folder = write_competition(tmp_path / "tiny")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -116,9 +117,10 @@ GOOD = {"0": 0, "1": 1, "7": 7, "100": 100, " 3": 3, '"4"': 4}
 @given(
     good=st.lists(st.tuples(st.sampled_from(sorted(GOOD)), st.sampled_from(sorted(GOOD))), min_size=1, max_size=6),
     rest=st.lists(st.lists(FIELD, min_size=1, max_size=3), max_size=3),
-    line_end=st.sampled_from(["\n", "\r\n"]),
+    line_end=st.sampled_from(["\n", "\r\n", "\r"]),
+    block=st.sampled_from([1, 10, 1 << 20]),
 )
-def test_reading_equals_a_naive_reader(tmp_path: Path, good: list, rest: list, line_end: str) -> None:
+def test_reading_equals_a_naive_reader(tmp_path: Path, good: list, rest: list, line_end: str, block: int) -> None:
     rows = [list(row) for row in good] + rest
     content = line_end.join(["a,t", *map(",".join, rows)]) + line_end
     text = open_bytes(tmp_path / "x.csv", content.encode())
@@ -126,7 +128,8 @@ def test_reading_equals_a_naive_reader(tmp_path: Path, good: list, rest: list, l
     allowed = {"a": {**GOOD, "101": 101}, "t": GOOD}
     bad = [n for n, row in lines if len(row) != 2 or row[0] not in allowed["a"] or row[1] not in allowed["t"]]
     if bad:
-        with pytest.raises(DataError, match=f"^x.csv line {bad[0]}: "):
+        searched_in = mock.patch("movierec_bench.delimited._BLOCK", block)
+        with searched_in, pytest.raises(DataError, match=f"^x.csv line {bad[0]}: "):
             text.numbers([A, T])
     else:
         expected = [[allowed["a"][row[0]], allowed["t"][row[1]]] for _, row in lines]

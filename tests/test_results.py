@@ -192,7 +192,7 @@ def test_per_user_results_can_be_read_in_part(tmp_path: Path) -> None:
 
 def test_missing_and_damaged_rankings_are_named(tmp_path: Path) -> None:
     folder = ModelFolder(tmp_path / "EASE")
-    with pytest.raises(DataError, match=r"topk_full\.parquet is not there.*expected.*run the same command"):
+    with pytest.raises(DataError, match=r"topk_full\.parquet is not there.*expected.*delete this model's folder"):
         folder.read_topk("full")
     folder.path.mkdir()
     folder.topk("full").write_bytes(b"PAR1 and then nothing")

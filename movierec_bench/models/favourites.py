@@ -55,6 +55,22 @@ def feature_matrix(movies: pd.DataFrame, feature: str) -> csr_matrix:
     return csr_matrix((np.ones(len(pairs), dtype=np.float32), (pairs.index, values.codes)), shape=shape)
 
 
+def popular_by_value(features: csr_matrix, popular: Popularity) -> csr_matrix:
+    """The movies of each feature value, the most watched first.
+
+    Args:
+        features: csr [n_items, n_values] of ones.
+        popular: the movies by popularity.
+
+    Returns:
+        Csr [n_values, n_items]; its rows are in the order of popularity, not of the item index.
+    """
+    by_place = features[popular.order].T.tocsr()
+    by_place.sort_indices()
+    shape = (features.shape[1], features.shape[0])
+    return csr_matrix((by_place.data, popular.order[by_place.indices], by_place.indptr), shape=shape)
+
+
 def favourites(history: csr_matrix, user_ix: np.ndarray, features: csr_matrix, n: int) -> csr_matrix:
     """The feature values that users' movies have most often, with how many of their movies have them.
 

@@ -24,7 +24,10 @@ def item_gram(history: csr_matrix) -> np.ndarray:
     """
     by_item = history.T.tocsr()
     gram = np.empty((history.shape[1], history.shape[1]), dtype=np.float32)
-    _count_pairs(by_item.indptr, by_item.indices, history.indptr, history.indices.astype(np.uint32), gram)
+    user_items = history.indices.astype(np.uint32)  # unsigned indices spare a check for negative ones: half the time
+    # Popular movies take longest and are not spread evenly, so a thread fetches a few rows at a time.
+    with numba.parallel_chunksize(16):
+        _count_pairs(by_item.indptr, by_item.indices, history.indptr, user_items, gram)
     return gram
 
 
@@ -60,13 +63,10 @@ def ridge_inverse(gram: np.ndarray, reg_weight: float) -> np.ndarray:
 def _count_pairs(
     item_start: np.ndarray, item_users: np.ndarray, user_start: np.ndarray, user_items: np.ndarray, gram: np.ndarray
 ) -> None:
-    """Fills ``gram``. ``user_items`` is uint32: unsigned indices spare the check for negative ones, half the time."""
-    n_items = len(gram)
-    # Popular movies take longest and are not spread evenly, so threads fetch a few rows at a time.
-    with numba.parallel_chunksize(16):
-        for item in numba.prange(n_items):
-            counts = np.zeros(n_items, dtype=np.int32)
-            for user in item_users[item_start[item] : item_start[item + 1]]:
-                for other in user_items[user_start[user] : user_start[user + 1]]:
-                    counts[other] += 1
-            gram[item] = counts
+    """Fills ``gram`` [n_items, n_items]."""
+    for item in numba.prange(len(gram)):
+        counts = np.zeros(len(gram), dtype=np.int32)
+        for user in item_users[item_start[item] : item_start[item + 1]]:
+            for other in user_items[user_start[user] : user_start[user + 1]]:
+                counts[other] += 1
+        gram[item] = counts

@@ -196,18 +196,17 @@ def _count_shared(
     for tile in range(len(watchers)):
         watched = watchers[tile]
         first = tile * _TILE
-        with numba.parallel_chunksize(64):
-            for b in numba.prange(len(rows)):
-                seen = items[start[rows[b]] : start[rows[b] + 1]]
-                shared = cosines[b, first : first + _TILE]
-                shared[:] = 0
-                for begin in range(0, len(seen), _BYTE_MAX):
-                    counters = _add_bytes(watched, seen[begin : begin + _BYTE_MAX]).view(np.uint8)
-                    for column in range(len(shared)):
-                        shared[column] += counters[column]
-                norm = inverse_norms[rows[b]]
+        for b in numba.prange(len(rows)):
+            seen = items[start[rows[b]] : start[rows[b] + 1]]
+            shared = cosines[b, first : first + _TILE]
+            shared[:] = 0
+            for begin in range(0, len(seen), _BYTE_MAX):
+                counters = _add_bytes(watched, seen[begin : begin + _BYTE_MAX]).view(np.uint8)
                 for column in range(len(shared)):
-                    shared[column] *= norm * inverse_norms[first + column]
+                    shared[column] += counters[column]
+            norm = inverse_norms[rows[b]]
+            for column in range(len(shared)):
+                shared[column] *= norm * inverse_norms[first + column]
 
 
 @numba.njit(cache=True)

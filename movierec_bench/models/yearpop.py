@@ -34,33 +34,32 @@ class YearPop(HistoryModel):
 
     def fit_closed_form(self) -> None:
         """Count the training rows by the year they were watched in."""
-        year = calendar_years(self.interactions.time)
-        self.first_year = int(year.min(initial=year.max(initial=1970)))
-        offset = year - self.first_year
-        shape = (int(offset.max(initial=0)) + 1, self.n_items)
-        ones = np.ones(len(offset), dtype=np.float32)
-        self.watches = csr_matrix((ones, (offset, self.interactions.item_ix)), shape=shape)
+        years = calendar_years(self.interactions.time)
+        self.first_year = int(years.min())
+        self.watches = _count_pairs(years - self.first_year, self.interactions.item_ix, int(np.ptp(years)) + 1, self.n_items)
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores of a batch of users."""
         users = self.user_rows(interaction)
-        active = self._activity_of(users)
-        return torch.from_numpy(sparse_scores(csr_matrix(active), np.arange(len(users)), self.watches))
-
-    def _activity_of(self, users: np.ndarray) -> np.ndarray:
-        """Float32 [B, n_years]: a(u, y)."""
-        rows = np.flatnonzero(np.isin(self.interactions.user_ix, users))
-        offset = calendar_years(self.interactions.time[rows]) - self.first_year
-        known = (offset >= 0) & (offset < self.watches.shape[0])
-        counts = np.zeros((self.n_users, self.watches.shape[0]), dtype=np.float32)
-        np.add.at(counts, (self.interactions.user_ix[rows[known]], offset[known]), 1)
-        active = counts[users]
+        activity = self._rows_by_year()[users].toarray()
         if self.activity == YEARS:
-            active = np.minimum(active, 1)
-        active[active.sum(axis=1) == 0] = 1
-        return active
+            activity = np.minimum(activity, 1)
+        activity[activity.sum(axis=1) == 0] = 1
+        return torch.from_numpy(sparse_scores(csr_matrix(activity), np.arange(len(users)), self.watches))
+
+    def _rows_by_year(self) -> csr_matrix:
+        """Float32 csr [n_users, n_years]: c(u, y), for the years that have training rows."""
+        year = calendar_years(self.interactions.time) - self.first_year
+        n_years = self.watches.shape[0]
+        known = (year >= 0) & (year < n_years)
+        return _count_pairs(self.interactions.user_ix[known], year[known], self.n_users, n_years)
 
 
 def calendar_years(time: np.ndarray) -> np.ndarray:
     """Int64 calendar years (UTC) of int64 unix seconds, any shape."""
     return time.astype("datetime64[s]").astype("datetime64[Y]").astype(np.int64) + 1970
+
+
+def _count_pairs(row: np.ndarray, column: np.ndarray, n_rows: int, n_columns: int) -> csr_matrix:
+    """Float32 csr [n_rows, n_columns]: how often each pair of integers occurs."""
+    return csr_matrix((np.ones(len(row), dtype=np.float32), (row, column)), shape=(n_rows, n_columns))

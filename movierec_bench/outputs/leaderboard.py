@@ -72,6 +72,11 @@ class Board:
     best: Optional[str]
     manifest: RunManifest
 
+    @property
+    def failed(self) -> bool:
+        """Whether a model of this board failed."""
+        return bool((self.table[STATUS] == FAILED).any())
+
     def to_frame(self) -> pd.DataFrame:
         """The board as a DataFrame: unrounded numbers, missing values where nothing was measured."""
         return self.table.copy()

@@ -18,8 +18,9 @@ from movierec_bench.catalog import ModelEntry
 from movierec_bench.recbole_backend.batches import Batches, build_batches
 from movierec_bench.recbole_backend.config import build_config, effective_parameters, load_model_class
 from movierec_bench.recbole_backend.data import Interactions, build_dataset
+from movierec_bench.recbole_backend.schemes import build_scheme
 from movierec_bench.recbole_backend.scorer import ScoreBlock, give_history, score_blocks
-from movierec_bench.schema import ConfigError, EpochRecord, ModelError
+from movierec_bench.schema import EpochRecord
 
 logger = logging.getLogger(__name__)
 
@@ -126,14 +127,14 @@ def _train_by_epochs(
     on_epoch: Callable[[EpochRecord], None],
 ) -> None:
     config, model = fitted.config, fitted.model
-    optimizer = build_optimizer(config, model)
+    scheme = build_scheme(fitted.entry, config, model)
     rng = np.random.default_rng(settings.seed)
     started = time.perf_counter()
     best_recall, best_state, best_epoch, since_best = -math.inf, None, 0, 0
     last = settings.epochs or config["epochs"]
     for epoch in range(1, last + 1):
         epoch_started = time.perf_counter()
-        loss = _train_epoch(fitted, batches, optimizer, rng)
+        loss = scheme.epoch(batches, rng)
         recall = math.nan
         out_of_time = settings.budget is not None and time.perf_counter() - started >= settings.budget
         if validate is not None and (epoch % config["eval_step"] == 0 or out_of_time or epoch == last):
@@ -152,46 +153,6 @@ def _train_by_epochs(
     if best_state is not None:
         _restore(model, best_state)
     fitted.best_epoch = best_epoch or len(fitted.epochs)
-
-
-def _train_epoch(fitted: Fitted, batches: Batches, optimizer: Any, rng: np.random.Generator) -> float:
-    """Mean loss a step of one pass over the batches."""
-    config, model = fitted.config, fitted.model
-    model.train()
-    total, steps = 0.0, 0
-    for batch in batches.epoch(rng):
-        optimizer.zero_grad()
-        losses = model.calculate_loss(batch.to(config["device"]))
-        loss = sum(losses) if isinstance(losses, tuple) else losses
-        value = float(loss.item())
-        if not math.isfinite(value):
-            raise ModelError(
-                f"the training loss of {fitted.entry.name} is {value} after {steps} steps of epoch {len(fitted.epochs) + 1}; "
-                f"expected a finite number; lower learning_rate in {fitted.entry.path.name}"
-            )
-        loss.backward()
-        if config["clip_grad_norm"]:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), **config["clip_grad_norm"])
-        optimizer.step()
-        total, steps = total + value, steps + 1
-    return total / max(steps, 1)
-
-
-def build_optimizer(config: Any, model: torch.nn.Module) -> torch.optim.Optimizer:
-    """The optimiser ``learner`` names; an unknown one is an error (RecBole takes Adam silently)."""
-    parameters, rate = model.parameters(), config["learning_rate"]
-    if config["learner"] == "sparse_adam":
-        return torch.optim.SparseAdam(list(parameters), lr=rate)
-    known = {
-        "adam": torch.optim.Adam,
-        "adamw": torch.optim.AdamW,
-        "sgd": torch.optim.SGD,
-        "adagrad": torch.optim.Adagrad,
-        "rmsprop": torch.optim.RMSprop,
-    }
-    if config["learner"] not in known:
-        raise ConfigError(f"learner is {config['learner']!r}; expected one of {', '.join([*known, 'sparse_adam'])}")
-    return known[config["learner"]](parameters, lr=rate, weight_decay=config["weight_decay"])
 
 
 def _snapshot(model: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

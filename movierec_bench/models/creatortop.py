@@ -1,0 +1,48 @@
+"""CreatorTop: movies by the directors and writers a user watched most."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from movierec_bench.models.base import HistoryModel
+from movierec_bench.models.favourites import Popularity, favourites, feature_matrix
+from movierec_bench.models.linear import sparse_scores
+from movierec_bench.models.parameters import number_from, whole_number
+from movierec_bench.schema import DIRECTOR, WRITER
+
+
+class CreatorTop(HistoryModel):
+    """A movie's score is how many movies by its directors and writers the user has seen.
+
+    Of each kind only the user's ``creators`` most watched count. With f(u, c) the movies of creator c in
+    the user's history: score(u, i) = director_weight * sum of f(u, c) over the favourite directors c of i
+    + writer_weight * the same over writers. Equal scores, and movies without a favourite, go by
+    popularity, counted on training rows.
+    """
+
+    other_parameter_name = ["popular"]
+    popular: Popularity
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.creators = whole_number(config, "creators")
+        self.weighted_features = [
+            (number_from(config, "director_weight", 0), feature_matrix(dataset.movies, DIRECTOR)),
+            (number_from(config, "writer_weight", 0), feature_matrix(dataset.movies, WRITER)),
+        ]
+
+    def fit_closed_form(self) -> None:
+        """Count the training rows of each movie."""
+        self.popular = Popularity.of(self.history)
+
+    def full_sort_predict(self, interaction: Any) -> torch.Tensor:
+        """Float32 [B, n_items]: what the favourites add up to, and the popularity's place below 1."""
+        users = self.user_rows(interaction)
+        scores = np.tile(self.popular.place, (len(users), 1))
+        for weight, features in self.weighted_features:
+            chosen = favourites(self.history, users, features, self.creators)
+            scores += sparse_scores(chosen * np.float32(weight), np.arange(len(users)), features.T.tocsr())
+        return torch.from_numpy(scores)

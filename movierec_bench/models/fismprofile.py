@@ -1,0 +1,51 @@
+"""FISMProfile: movies that point where the user's average movie points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from movierec_bench.models.base import HistoryModel
+from movierec_bench.models.factors import item_factors
+from movierec_bench.models.parameters import number_from, whole_number
+
+
+class FISMProfile(HistoryModel):
+    """The cosine of every item vector with the mean of the vectors of what the user watched.
+
+    The item vectors are ``V diag(s) ** singular_power``, V and s from the truncated singular value
+    decomposition of the training rows: with a power of 1 they are the movies' columns of the interaction
+    matrix at low rank, so that their products are co-occurrence counts.
+
+    Source:
+        The profile and the cosine: t3-07, after Kabbur et al., "FISM: Factored Item Similarity Models",
+        KDD 2013. The item vectors: ours, learned without gradient descent.
+    """
+
+    other_parameter_name = ["vectors"]
+    vectors: np.ndarray  # float32 [n_items, n_factors]
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.n_factors = whole_number(config, "n_factors")
+        self.singular_power = number_from(config, "singular_power", 0)
+        self.seed = config["seed"]
+
+    def fit_closed_form(self) -> None:
+        """Learn the item vectors from the training rows."""
+        vectors, singular_values = item_factors(self.history, self.n_factors, self.seed)
+        self.vectors = vectors * singular_values**self.singular_power
+
+    def full_sort_predict(self, interaction: Any) -> torch.Tensor:
+        """Float32 [B, n_items] cosines; 0 for a movie without a vector and for a user without a history."""
+        # A cosine does not change with the length of the profile, so the sum does for the mean.
+        profiles = self.history[self.user_rows(interaction)] @ self.vectors
+        return torch.from_numpy(_unit_rows(profiles) @ _unit_rows(self.vectors).T)
+
+
+def _unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """The rows of ``vectors`` [n, d] at length 1; zeros stay zeros."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)

@@ -1,0 +1,85 @@
+"""GenreVote: a user's favourite genres vote for their popular movies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+
+from movierec_bench.models.base import HistoryModel
+from movierec_bench.models.favourites import Popularity, favourites, feature_matrix, popular_by_value
+from movierec_bench.models.parameters import whole_number, whole_numbers
+from movierec_bench.schema import GENRE
+
+
+class GenreVote(HistoryModel):
+    """Each favourite genre gives its votes to its most watched movies that the user has not seen.
+
+    The genre most of the user's movies have gives ``votes[0]`` votes to each of its ``ballot`` most
+    watched unseen movies, the second ``votes[1]``, and so on; a movie of several of these genres adds
+    them up. Equal votes, and movies without a vote, go by popularity. Popularity is counted on training
+    rows, favourites on the history in force; equal counts go by genre name.
+    """
+
+    other_parameter_name = ["popular"]
+    popular: Popularity
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.votes = np.array(whole_numbers(config, "votes"))
+        self.ballot = whole_number(config, "ballot")
+        self.genres = feature_matrix(dataset.movies, GENRE)
+
+    def fit_closed_form(self) -> None:
+        """Count the training rows of each movie."""
+        self.popular = Popularity.of(self.history)
+
+    def full_sort_predict(self, interaction: Any) -> torch.Tensor:
+        """Float32 [B, n_items]: a movie's votes, and its popularity's place below 1."""
+        users = self.user_rows(interaction)
+        chosen = favourites(self.history, users, self.genres, len(self.votes))
+        listed = popular_by_value(self.genres, self.popular)
+        scores = np.tile(self.popular.place, (len(users), 1))
+        _cast_votes(
+            users,
+            self.history.indptr,
+            self.history.indices,
+            chosen.indptr,
+            chosen.indices,
+            self.votes,
+            self.ballot,
+            listed.indptr,
+            listed.indices,
+            scores,
+        )
+        return torch.from_numpy(scores)
+
+
+@numba.njit(cache=True, parallel=True)
+def _cast_votes(
+    users: np.ndarray,
+    seen_start: np.ndarray,
+    seen_items: np.ndarray,
+    chosen_start: np.ndarray,
+    chosen_genres: np.ndarray,
+    votes: np.ndarray,
+    ballot: int,
+    list_start: np.ndarray,
+    list_items: np.ndarray,
+    scores: np.ndarray,
+) -> None:
+    """Adds the votes to ``scores`` [B, n_items]."""
+    for b in numba.prange(len(users)):
+        seen = np.zeros(scores.shape[1], dtype=np.bool_)
+        seen[seen_items[seen_start[users[b]] : seen_start[users[b] + 1]]] = True
+        genres = chosen_genres[chosen_start[b] : chosen_start[b + 1]]
+        for place in range(len(genres)):
+            left = ballot
+            for item in list_items[list_start[genres[place]] : list_start[genres[place] + 1]]:
+                if left == 0:
+                    break
+                if not seen[item]:
+                    scores[b, item] += votes[place]
+                    left -= 1

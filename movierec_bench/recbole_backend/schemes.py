@@ -1,0 +1,110 @@
+"""How one epoch trains a model: plainly, or in the particular way a few of RecBole's models need.
+
+RecBole picks a trainer by the model's class name; here the YAML's ``catalog.scheme`` says it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Callable, Iterable, Mapping, Protocol
+
+import numpy as np
+import torch
+from recbole.data.interaction import Interaction
+
+from movierec_bench.catalog import ModelEntry
+from movierec_bench.recbole_backend.batches import Batches
+from movierec_bench.schema import ConfigError, ModelError
+
+
+class Scheme(Protocol):
+    """Trains a model epoch by epoch."""
+
+    def epoch(self, batches: Batches, rng: np.random.Generator) -> float:
+        """Train one epoch; the mean loss a step."""
+
+
+def build_scheme(entry: ModelEntry, config: Any, model: Any) -> Scheme:
+    """The scheme the catalogue names. Raises ConfigError for an unknown one."""
+    if entry.scheme not in SCHEMES:
+        raise ConfigError(
+            f"{entry.path}: 'catalog.scheme' is {entry.scheme!r}; expected one of {', '.join(SCHEMES)}"
+        )
+    return SCHEMES[entry.scheme](config, model)
+
+
+class PlainScheme:
+    """One optimiser, one pass over the batches, ``calculate_loss`` at each."""
+
+    def __init__(self, config: Any, model: Any) -> None:
+        self._config = config
+        self._model = model
+        self._optimizer = build_optimizer(config, model.parameters())
+
+    def epoch(self, batches: Batches, rng: np.random.Generator) -> float:
+        """Train one epoch; the mean loss a step."""
+        self._model.train()
+        return train_pass(
+            self._config, self._model, self._model.calculate_loss, self._optimizer, batches.epoch(rng)
+        )
+
+
+SCHEMES: Mapping[str, Callable[[Any, Any], Scheme]] = {"plain": PlainScheme}
+
+
+def train_pass(
+    config: Any,
+    model: Any,
+    loss_of: Callable[[Interaction], Any],
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[Interaction],
+) -> float:
+    """One pass over batches: loss, gradient, step.
+
+    Args:
+        config: the model's RecBole Config; gives the device and ``clip_grad_norm``.
+        model: the model whose gradients are clipped.
+        loss_of: a batch's loss, a scalar tensor or a tuple of them to be summed.
+        optimizer: steps after every batch.
+        batches: RecBole Interactions.
+
+    Returns:
+        The mean loss a step; 0.0 without batches.
+
+    Raises:
+        ModelError: a loss is not finite.
+    """
+    total, steps = 0.0, 0
+    for batch in batches:
+        optimizer.zero_grad()
+        losses = loss_of(batch.to(config["device"]))
+        loss = sum(losses) if isinstance(losses, tuple) else losses
+        value = float(loss.item())
+        if not math.isfinite(value):
+            raise ModelError(
+                f"the training loss of {config['model']} is {value} at step {steps + 1} of an epoch; "
+                f"expected a finite number; lower learning_rate in its YAML"
+            )
+        loss.backward()
+        if config["clip_grad_norm"]:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), **config["clip_grad_norm"])
+        optimizer.step()
+        total, steps = total + value, steps + 1
+    return total / max(steps, 1)
+
+
+def build_optimizer(config: Any, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimiser ``learner`` names; an unknown one is an error (RecBole takes Adam silently)."""
+    learner, rate = config["learner"], config["learning_rate"]
+    if learner == "sparse_adam":
+        return torch.optim.SparseAdam(list(parameters), lr=rate)
+    known = {
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "sgd": torch.optim.SGD,
+        "adagrad": torch.optim.Adagrad,
+        "rmsprop": torch.optim.RMSprop,
+    }
+    if learner not in known:
+        raise ConfigError(f"learner is {learner!r}; expected one of {', '.join([*known, 'sparse_adam'])}")
+    return known[learner](parameters, lr=rate, weight_decay=config["weight_decay"])

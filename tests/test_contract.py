@@ -1,0 +1,132 @@
+"""One suite that every catalogued model inherits: adding a YAML adds its tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from movierec_bench.atomic import AtomicData
+from movierec_bench.catalog import ModelEntry, load_catalog
+from movierec_bench.ranking import top_k
+from movierec_bench.recbole_backend.data import Interactions
+from movierec_bench.recbole_backend.trainer import FitSettings, Fitted, fit
+from movierec_bench.schema import K
+from movierec_bench.scoring import recall_at_k
+from movierec_bench.split import Split, load_protocol, make_split
+
+RUNNABLE = [entry for entry in load_catalog().values() if not entry.needs]
+EPOCHS = 2
+
+
+@pytest.fixture(scope="module")
+def split(planted: AtomicData) -> Split:
+    protocol = load_protocol(Path(__file__).parents[1] / "recbole_configs" / "protocol.yaml")
+    return make_split(planted.interactions, protocol)
+
+
+@pytest.fixture(scope="module")
+def train(planted: AtomicData, split: Split) -> Interactions:
+    return Interactions.from_rows(split.train, planted.vocabulary)
+
+
+@pytest.fixture(scope="module", params=RUNNABLE, ids=lambda entry: entry.name)
+def entry(request: pytest.FixtureRequest) -> ModelEntry:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def fitted(entry: ModelEntry, planted: AtomicData, train: Interactions, tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    return fit_small(entry, planted, train, tmp_path_factory.mktemp("scratch"))
+
+
+def fit_small(entry: ModelEntry, data: AtomicData, train: Interactions, scratch: Path) -> Fitted:
+    epochs = EPOCHS if entry.trainer == "epochs" else None
+    return fit(entry, data, train, FitSettings(seed=7, scratch=scratch, epochs=epochs))
+
+
+def all_users(train: Interactions) -> np.ndarray:
+    return np.arange(1, train.n_users)
+
+
+def test_scores_are_finite_fresh_float32_rows(fitted: Fitted, train: Interactions) -> None:
+    score_block = fitted.scorer(train)
+    users = all_users(train)
+    scores = score_block(users)
+    assert scores.shape == (len(users), train.n_items)
+    assert scores.dtype == torch.float32
+    assert torch.isfinite(scores[:, 1:]).all()
+    before = scores.clone()
+    scores.fill_(-1.0)
+    assert torch.equal(score_block(users), before), "the scores were not the caller's own"
+
+
+def test_a_users_scores_do_not_depend_on_the_block(fitted: Fitted, train: Interactions) -> None:
+    score_block = fitted.scorer(train)
+    together = score_block(np.array([3, 9, 4]))
+    alone = score_block(np.array([9]))
+    torch.testing.assert_close(together[1:2], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_scores(
+    entry: ModelEntry, fitted: Fitted, planted: AtomicData, train: Interactions, tmp_path: Path
+) -> None:
+    again = fit_small(entry, planted, train, tmp_path)
+    users = all_users(train)
+    torch.testing.assert_close(again.scorer(train)(users), fitted.scorer(train)(users), rtol=1e-4, atol=1e-5)
+
+
+def test_saved_and_loaded_it_scores_the_same(fitted: Fitted, train: Interactions, tmp_path: Path) -> None:
+    users = all_users(train)
+    expected = fitted.scorer(train)(users).clone()
+    weights = {name: value.clone() for name, value in fitted.model.state_dict().items()}
+    other = dict(fitted.model.other_parameter())
+    torch.save(weights, tmp_path / "weights.pth")
+    with torch.no_grad():
+        for value in fitted.model.parameters():
+            value.add_(1.0)
+    fitted.model.load_state_dict(torch.load(tmp_path / "weights.pth"))
+    fitted.model.load_other_parameter(other)
+    torch.testing.assert_close(fitted.scorer(train)(users), expected)
+
+
+def test_no_seen_movie_is_recommended_and_everyone_gets_ten(fitted: Fitted, train: Interactions) -> None:
+    best = top_k(fitted.scorer(train), all_users(train), train.csr, K)
+    assert (best.item_ix > 0).all()
+    for user, items in zip(best.user_ix, best.item_ix):
+        assert not train.csr[user, items].toarray().any()
+        assert len(set(items)) == K
+
+
+def test_it_ranks_from_a_longer_history_and_only_what_is_new_changes_it(
+    entry: ModelEntry, fitted: Fitted, planted: AtomicData, split: Split, train: Interactions
+) -> None:
+    longer = Interactions.from_rows(pd.concat([split.train, split.valid]), planted.vocabulary)
+    users = all_users(train)
+    before = fitted.scorer(train)(users).clone()
+    after = fitted.scorer(longer)(users)
+    assert torch.isfinite(after[:, 1:]).all()
+    if entry.history == "none":
+        torch.testing.assert_close(after, before)
+    torch.testing.assert_close(fitted.scorer(train)(users), before)
+
+
+def test_it_beats_random(entry: ModelEntry, planted: AtomicData, split: Split, train: Interactions, tmp_path: Path) -> None:
+    if entry.name == "Random":
+        pytest.skip("Random is what the others are compared with")
+    held = Interactions.from_rows(split.test, planted.vocabulary)
+    longer = Interactions.from_rows(pd.concat([split.train, split.valid]), planted.vocabulary)
+    users = np.unique(held.user_ix)
+
+    def recall(score_block) -> float:  # noqa: ANN001
+        best = top_k(score_block, users, longer.csr, K)
+        return recall_at_k(best.item_ix, best.user_ix, held.csr, K)
+
+    epochs = 30 if entry.trainer == "epochs" else None
+    fitted = fit(entry, planted, train, FitSettings(seed=7, scratch=tmp_path, epochs=epochs))
+    rng = np.random.default_rng(0)
+    chance = [recall(lambda block: rng.random((len(block), train.n_items), dtype=np.float32)) for _ in range(20)]
+    assert recall(fitted.scorer(longer)) > np.mean(chance) + 2 * np.std(chance) / np.sqrt(len(chance))
