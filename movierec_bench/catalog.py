@@ -24,7 +24,7 @@ PathLike = Union[str, Path]
 
 SOURCES = ("ours", "recbole")
 TRAINERS = ("closed_form", "epochs")
-BATCHES = ("none", "interactions", "users", "sequences", "windows", "knowledge", "table")
+BATCHES = ("none", "interactions", "users", "items", "sequences", "windows", "knowledge", "table")
 HISTORIES = ("none", "rows", "autoencoder", "interaction_matrix", "history_matrix", "sequence")
 _CATALOG_KEYS = (
     "family", "source", "class", "groups", "trainer", "batches", "history", "scheme", "needs", "stages", "resources",

@@ -6,6 +6,7 @@ data; 130 stopped with Ctrl-C.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from pathlib import Path
@@ -37,7 +38,12 @@ def convert(
     from movierec_bench.atomic import convert as do
 
     folder = do(data=data, name=name, out=out)
-    _print(f"wrote {folder}: {(folder / 'manifest.json').read_text(encoding='utf-8')}")
+    counts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["counts"]
+    _print(f"{folder}: {counts['interactions']:,} interactions, {counts['users']:,} users, {counts['movies']:,} movies")
+    for what, count in counts.items():
+        if what not in ("interactions", "users", "movies") and count:
+            _print(f"  {what.replace('_', ' ')}: {count:,}")
+    _print("next: python -m movierec_bench run --models fast")
 
 
 @app.command()

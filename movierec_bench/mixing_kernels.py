@@ -34,7 +34,7 @@ def fill_mix(items, rule_points, weights, n_items, best_rank_first, best_items, 
 
 
 @numba.njit(cache=True, nogil=True, parallel=True)
-def fill_hits(
+def fill_hits(  # type: ignore[no-untyped-def]
     items,
     rule_points,
     weights,
@@ -47,7 +47,7 @@ def fill_hits(
     k,
     hits,
     chunks,
-):  # type: ignore[no-untyped-def]
+):
     """Fills ``hits`` int16 [C, U] of zeros."""
     n_members, n_users, depth = rule_points.shape
     for chunk in numba.prange(chunks):

@@ -161,8 +161,8 @@ def _rank_block(
     _kept_best(
         np.ascontiguousarray(scores),
         user_ix,
-        seen.indptr,
-        seen.indices,
+        seen.indptr.astype(np.int64, copy=False),  # scipy has two index types; one kernel is compiled
+        seen.indices.astype(np.int32, copy=False),
         allowed.item_key,
         allowed.user_key,
         allowed.at_least,
@@ -177,8 +177,16 @@ def _rank_block(
 
 @numba.njit(cache=True, nogil=True, parallel=True)
 def _kept_best(
-    scores, user_ix, seen_start, seen_items, item_key, user_key, at_least, best_items, best_scores
-):  # type: ignore[no-untyped-def]
+    scores: np.ndarray,
+    user_ix: np.ndarray,
+    seen_start: np.ndarray,
+    seen_items: np.ndarray,
+    item_key: np.ndarray,
+    user_key: np.ndarray,
+    at_least: int,
+    best_items: np.ndarray,
+    best_scores: np.ndarray,
+) -> None:
     """Fills ``best_items`` (of zeros) and ``best_scores`` (of NaN), both [B, K], from ``scores`` [B, n]."""
     for row in numba.prange(len(user_ix)):
         user = user_ix[row]
@@ -193,7 +201,7 @@ def _kept_best(
 
 
 @numba.njit(cache=True, nogil=True)
-def _masked_row(scores, seen, item_key, limit, inside):  # type: ignore[no-untyped-def]
+def _masked_row(scores: np.ndarray, seen: np.ndarray, item_key: np.ndarray, limit: float, inside: bool) -> np.ndarray:
     """A copy of ``scores`` [n]: -inf for NaN, seen movies, padding, and what is not inside the limit (or is)."""
     masked = np.empty_like(scores)
     for item in range(len(scores)):
@@ -206,7 +214,7 @@ def _masked_row(scores, seen, item_key, limit, inside):  # type: ignore[no-untyp
 
 
 @numba.njit(cache=True, nogil=True)
-def _keep_best(masked, items, values):  # type: ignore[no-untyped-def]
+def _keep_best(masked: np.ndarray, items: np.ndarray, values: np.ndarray) -> int:
     """Fills ``items`` and ``values`` from ``masked`` [n], best first; returns how many there are."""
     kept = _collect(masked, _just_below_best(masked, items, values), items, values)
     for end in range(kept - 1, 0, -1):
@@ -217,7 +225,7 @@ def _keep_best(masked, items, values):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _collect(masked, threshold, items, values):  # type: ignore[no-untyped-def]
+def _collect(masked: np.ndarray, threshold: np.float32, items: np.ndarray, values: np.ndarray) -> int:
     """Makes a heap of the best scores above the threshold; returns how many there are."""
     kept = 0
     for item in range(len(masked)):
@@ -235,7 +243,7 @@ def _collect(masked, threshold, items, values):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _just_below_best(masked, items, values):  # type: ignore[no-untyped-def]
+def _just_below_best(masked: np.ndarray, items: np.ndarray, values: np.ndarray) -> np.float32:
     """A threshold that K movies exceed, and few more do; -inf where there may be fewer than K.
 
     It lies just below the K-th highest among the highest scores of 2 K groups of movies. Starting from it
@@ -252,7 +260,7 @@ def _just_below_best(masked, items, values):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _rise(items, values, place, item, score):  # type: ignore[no-untyped-def]
+def _rise(items: np.ndarray, values: np.ndarray, place: int, item: int, score: float) -> None:
     """Adds a movie to the heap of the first ``place`` entries."""
     while place > 0:
         parent = (place - 1) // 2
@@ -264,7 +272,7 @@ def _rise(items, values, place, item, score):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _sink(items, values, size, item, score):  # type: ignore[no-untyped-def]
+def _sink(items: np.ndarray, values: np.ndarray, size: int, item: int, score: float) -> None:
     """Replaces the root of the heap of the first ``size`` entries by a movie."""
     place = 0
     while 2 * place + 1 < size:
@@ -279,7 +287,7 @@ def _sink(items, values, size, item, score):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _worse(item, score, other_item, other_score):  # type: ignore[no-untyped-def]
+def _worse(item: int, score: float, other_item: int, other_score: float) -> bool:
     """Does the first movie rank below the other?"""
     return score < other_score or (score == other_score and item > other_item)
 
@@ -331,9 +339,7 @@ def _first(masked: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _everything(n_user_ix: int, n_item_ix: int) -> Candidates:
     """Candidates that leave nothing out."""
-    return Candidates(
-        item_key=np.zeros(n_item_ix, dtype=np.float32), user_key=np.zeros(n_user_ix, dtype=np.float32)
-    )
+    return Candidates(item_key=np.zeros(n_item_ix, dtype=np.float32), user_key=np.zeros(n_user_ix, dtype=np.float32))
 
 
 def _checked_users(user_ix: np.ndarray, seen: csr_matrix) -> np.ndarray:
@@ -342,10 +348,10 @@ def _checked_users(user_ix: np.ndarray, seen: csr_matrix) -> np.ndarray:
         raise ModelError(f"top_k: user_ix is {_kind(user_ix)}; expected integers, 1-d")
     user_ix = user_ix.astype(np.int64)
     last = seen.shape[0] - 1
-    if len(user_ix) and not (1 <= user_ix.min() and user_ix.max() <= last):
-        wrong = user_ix[(user_ix < 1) | (user_ix > last)][0]
+    wrong = user_ix[(user_ix < 1) | (user_ix > last)]
+    if len(wrong):
         raise ModelError(
-            f"top_k: user_ix {wrong} is not a user; expected 1 to {last}, the rows of `seen` after padding"
+            f"top_k: user_ix {wrong[0]} is not a user; expected 1 to {last}, the rows of `seen` after padding"
         )
     return user_ix
 

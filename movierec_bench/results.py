@@ -147,7 +147,6 @@ class Status:
     missing_users: int = 0
     budget: Optional[float] = None
     filter: Optional[str] = None
-    budget: Optional[float] = None
 
     def __post_init__(self) -> None:
         if self.state not in STATES:

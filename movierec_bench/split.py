@@ -165,9 +165,7 @@ def make_split(interactions: pd.DataFrame, protocol: Protocol) -> Split:
     part_in_file = np.empty_like(part)
     part_in_file[logs.order] = part
     columns = interactions[list(INTERACTION_COLUMNS)]
-    train, valid, test = (
-        columns[part_in_file == part].reset_index(drop=True) for part in (_TRAIN, _VALID, _TEST)
-    )
+    train, valid, test = (columns[part_in_file == part].reset_index(drop=True) for part in (_TRAIN, _VALID, _TEST))
     return Split(train=train, valid=valid, test=test)
 
 
@@ -191,8 +189,25 @@ def read_split(folder: Path) -> Split:
     Raises:
         DataError: A file is missing, cannot be read, or has other columns.
     """
-    train, valid, test = (_read_part(folder / f"{name}.parquet") for name in _FILES)
+    train, valid, test = (read_part(folder, name) for name in _FILES)
     return Split(train=train, valid=valid, test=test)
+
+
+def read_part(folder: Path, name: str) -> pd.DataFrame:
+    """The part ``name``, "train", "valid" or "test", of a split; for what must not so much as open the others.
+
+    Raises:
+        DataError: The file is missing, cannot be read, or has other columns.
+    """
+    path, advice = folder / f"{name}.parquet", "run again with --fresh to make the split anew"
+    try:
+        part = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        raise DataError(f"{path}: cannot be read ({error}); expected a parquet file; {advice}") from error
+    if list(part.columns) != list(INTERACTION_COLUMNS):
+        found, expected = ", ".join(map(str, part.columns)), ", ".join(INTERACTION_COLUMNS)
+        raise DataError(f"{path}: found the columns {found}; expected {expected}; {advice}")
+    return part
 
 
 @dataclass(frozen=True)
@@ -328,19 +343,5 @@ def _read_mapping(path: Path) -> dict[Any, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML ({error}); expected a protocol file") from error
     if not isinstance(settings, dict):
-        raise ConfigError(
-            f"{path}: found {type(settings).__name__}; expected lines such as 'name: competition'"
-        )
+        raise ConfigError(f"{path}: found {type(settings).__name__}; expected lines such as 'name: competition'")
     return settings
-
-
-def _read_part(path: Path) -> pd.DataFrame:
-    advice = "run again with --fresh to make the split anew"
-    try:
-        part = pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise DataError(f"{path}: cannot be read ({error}); expected a parquet file; {advice}") from error
-    if list(part.columns) != list(INTERACTION_COLUMNS):
-        found, expected = ", ".join(map(str, part.columns)), ", ".join(INTERACTION_COLUMNS)
-        raise DataError(f"{path}: found the columns {found}; expected {expected}; {advice}")
-    return part

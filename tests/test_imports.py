@@ -22,7 +22,7 @@ FLOW = [
     ["ranking", "filters"],
     ["scoring"],
     ["results"],
-    ["segments", "mixing", "mix_search"],
+    ["segments", "mixing_kernels", "mixing", "mix_search"],
     ["outputs"],
     ["processes", "progress"],
     ["bench"],

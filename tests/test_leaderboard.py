@@ -11,7 +11,6 @@ from typing import Any, Optional
 import numpy as np
 import pandas as pd
 import pytest
-from movierec_bench.scoring import paired_tests
 from rich.console import Console
 from rich.table import Table
 
@@ -27,6 +26,7 @@ from movierec_bench.results import (
     write_text,
 )
 from movierec_bench.schema import BOARD_COLUMNS, METRICS, USER, ConfigError, DataError
+from movierec_bench.scoring import paired_tests
 
 MANIFEST = RunManifest(
     dataset="ml-100k",

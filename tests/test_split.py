@@ -157,9 +157,7 @@ def test_the_counts_of_every_length_up_to_the_longest_log(name):
     lengths = np.concatenate([np.arange(1, 151), [164, 999, 2912]])
     split = make_split(logs_of(lengths), named(name))
     users = np.arange(len(lengths)) * 3 + 2
-    found = [
-        getattr(split, part)["user"].value_counts().reindex(users, fill_value=0) for part in ("test", "valid")
-    ]
+    found = [getattr(split, part)["user"].value_counts().reindex(users, fill_value=0) for part in ("test", "valid")]
     assert list(zip(*found)) == [expected_counts(length) for length in lengths.tolist()]
 
 
@@ -206,9 +204,7 @@ def test_every_way_to_draw_is_equally_likely():
     protocol = named("random", held_out_share=0.3, min_rows=6)
     interactions = pd.concat([one_log(6).assign(user=user) for user in range(40)])
     ways = {
-        (test, valid): 0
-        for test in itertools.combinations(range(6), 2)
-        for valid in sorted(set(range(6)) - set(test))
+        (test, valid): 0 for test in itertools.combinations(range(6), 2) for valid in sorted(set(range(6)) - set(test))
     }
     for seed in range(500):
         split = make_split(interactions, dataclasses.replace(protocol, seed=seed))

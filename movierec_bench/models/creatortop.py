@@ -1,4 +1,4 @@
-"""CreatorTop: movies by the directors and writers a user watched most."""
+"""CreatorTop: popular movies by the directors and writers a user watched most."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from movierec_bench.schema import DIRECTOR, WRITER
 
 
 class CreatorTop(HistoryModel):
-    """A movie's score is how many movies by its directors and writers the user has seen.
+    """A movie's score is how many movies by its directors and writers the user has seen, times its popularity.
 
     Of each kind only the user's ``creators`` most watched count. With f(u, c) the movies of creator c in
-    the user's history: score(u, i) = director_weight * sum of f(u, c) over the favourite directors c of i
-    + writer_weight * the same over writers. Equal scores, and movies without a favourite, go by
-    popularity, counted on training rows.
+    the user's history, and n(i) the training rows of movie i: score(u, i) = n(i) * (director_weight * sum
+    of f(u, c) over the favourite directors c of i + writer_weight * the same over writers). Equal scores,
+    and movies without a favourite, go by popularity.
+
+    Source:
+        t3-07's rule. The product is ours: without n(i), Recall@10 on the validation rows of
+        ml-latest-small was .032, with it .064 (Pop: .059).
     """
 
     other_parameter_name = ["popular"]
@@ -39,10 +43,10 @@ class CreatorTop(HistoryModel):
         self.popular = Popularity.of(self.history)
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
-        """Float32 [B, n_items]: what the favourites add up to, and the popularity's place below 1."""
+        """Float32 [B, n_items] scores; the popularity's place, below 1, is added to each."""
         users = self.user_rows(interaction)
-        scores = np.tile(self.popular.place, (len(users), 1))
+        affinity = np.zeros((len(users), self.n_items), dtype=np.float32)
         for weight, features in self.weighted_features:
             chosen = favourites(self.history, users, features, self.creators)
-            scores += sparse_scores(chosen * np.float32(weight), np.arange(len(users)), features.T.tocsr())
-        return torch.from_numpy(scores)
+            affinity += sparse_scores(chosen * np.float32(weight), np.arange(len(users)), features.T.tocsr())
+        return torch.from_numpy(affinity * self.popular.counts + self.popular.place)

@@ -20,23 +20,26 @@ class Popularity:
         order: int64 [n_items - 1], item indices, the most watched first.
         place: float32 [n_items], from just below 1 for the most watched down to 0 for the least, all
             different; column 0 (padding) is 0. Added to whole numbers it breaks their ties.
+        counts: float32 [n_items], how many users watched each.
     """
 
     order: np.ndarray
     place: np.ndarray
+    counts: np.ndarray
 
     @classmethod
     def of(cls, history: csr_matrix) -> Popularity:
         """Counted on ``history``, csr [n_users, n_items] of 0 and 1."""
-        order = 1 + np.argsort(-watch_counts(history)[1:], kind="stable")
+        counts = watch_counts(history)
+        order = 1 + np.argsort(-counts[1:], kind="stable")
         place = np.zeros(history.shape[1], dtype=np.float32)
         place[order] = np.arange(len(order) - 1, -1, -1) / max(len(order), 1)
-        return cls(order, place)
+        return cls(order, place, counts)
 
 
 def watch_counts(history: csr_matrix) -> np.ndarray:
-    """Int64 [n_items]: users who watched each movie of ``history``, csr [n_users, n_items]."""
-    return np.bincount(history.indices, minlength=history.shape[1])
+    """Float32 [n_items]: users who watched each movie of ``history``, csr [n_users, n_items]."""
+    return np.bincount(history.indices, minlength=history.shape[1]).astype(np.float32)
 
 
 def feature_matrix(movies: pd.DataFrame, feature: str) -> csr_matrix:
@@ -78,7 +81,7 @@ def favourites(history: csr_matrix, user_ix: np.ndarray, features: csr_matrix, n
         history: csr [n_users, n_items] of 0 and 1.
         user_ix: int64 [B].
         features: csr [n_items, n_values] of ones.
-        n: values a user keeps; fewer if his movies have fewer. Equal counts in favour of the first value.
+        n: values kept a user, fewer where the user's movies have fewer; equal counts in favour of the first value.
 
     Returns:
         Float32 csr [B, n_values] of counts; in each row the favourite first, then in descending order.

@@ -38,7 +38,7 @@ class GenreTop(HistoryModel):
         self.popular = Popularity.of(self.history)
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
-        """Float32 [B, n_items] scores: n_items - 1 for the first movie, one less for each further one, 0 for seen ones."""
+        """Float32 [B, n_items]: n_items - 1 for the first movie, one less for each next, 0 for seen ones."""
         users = self.user_rows(interaction)
         chosen = favourites(self.history, users, self.genres, len(self.proportions))
         listed = popular_by_value(self.genres, self.popular)

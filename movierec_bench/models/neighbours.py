@@ -57,7 +57,7 @@ class UserNeighbourModel(HistoryModel):
         return torch.from_numpy(sparse_scores(self._voters, self.user_rows(interaction), self.history))
 
     def _weigh(self, neighbours: csr_matrix) -> csr_matrix:
-        """What a neighbour adds to the movies he watched."""
+        """What a neighbour adds to the movies it watched."""
         if self.method == WEIGHTED:
             return neighbours
         # Similarities are at most 1, so what they add over all neighbours stays below one vote.
@@ -70,7 +70,7 @@ def nearest_users(history: csr_matrix, k: int) -> csr_matrix:
 
     Args:
         history: csr [n_users, n_items] of 0 and 1.
-        k: neighbours a user, fewer where fewer share a movie with him.
+        k: neighbours a user, fewer where fewer share a movie with that user.
 
     Returns:
         Float32 csr [n_users, n_users] of cosines; equal ones in favour of the smaller user index.

@@ -19,7 +19,7 @@ class MostPopular(HistoryModel):
 
     def fit_closed_form(self) -> None:
         """Count the training rows of each movie."""
-        self.counts = watch_counts(self.history).astype(np.float32)
+        self.counts = watch_counts(self.history)
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores, the same row for every user."""

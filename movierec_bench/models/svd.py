@@ -15,8 +15,8 @@ from movierec_bench.models.parameters import whole_number
 class SVD(UserNeighbourModel):
     """Votes of the ``k`` users whose factors correlate most with the user's own.
 
-    A user's factors are his history times the leading right singular vectors of the training rows (what
-    scikit-learn's TruncatedSVD returns as the transformed matrix); two users are as similar as the
+    A user's factors are the user's history times the leading right singular vectors of the training rows
+    (what scikit-learn's TruncatedSVD returns as the transformed matrix); two users are as similar as the
     Pearson correlation of their factors.
 
     Source:

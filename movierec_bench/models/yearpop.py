@@ -36,7 +36,8 @@ class YearPop(HistoryModel):
         """Count the training rows by the year they were watched in."""
         years = calendar_years(self.interactions.time)
         self.first_year = int(years.min())
-        self.watches = _count_pairs(years - self.first_year, self.interactions.item_ix, int(np.ptp(years)) + 1, self.n_items)
+        n_years = int(years.max()) - self.first_year + 1
+        self.watches = _count_pairs(years - self.first_year, self.interactions.item_ix, n_years, self.n_items)
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores of a batch of users."""

@@ -348,19 +348,32 @@ def _line(text: DelimitedText, row: int) -> str:
     return next(islice(places, row, None), text.path.name)
 
 
-def _scored(result: ScoreResult, rows: pd.DataFrame, answers: Path, seed: int) -> ScoreResult:
+def recall_by_user(submission: Union[str, Path], answers: Union[str, Path]) -> pd.Series:
+    """Recall@10 of every user with answers, by user, of a submission that `score` has found valid.
+
+    Raises:
+        DataError: a file cannot be read, or the answers are about none of the submission's users.
+    """
+    return _recall_by_user(Path(submission), _open(Path(submission)).numbers(_ID_COLUMNS), Path(answers))
+
+
+def _recall_by_user(submission: Path, rows: pd.DataFrame, answers: Path) -> pd.Series:
     held_out = _open(answers).numbers(_ID_COLUMNS).drop_duplicates()
     if not held_out[USER].isin(rows[USER]).any():
-        found = f"none of its {held_out[USER].nunique():,} users is in {result.submission}"
+        found = f"none of its {held_out[USER].nunique():,} users is in {submission}"
         raise problem(answers.name, found, "answers for users of the submission", "give the answers of the same data")
     topk = rows.assign(**{RANK: rows.groupby(USER).cumcount() + 1})
-    recall = per_user(topk, held_out)[MAIN_METRIC].to_numpy()
-    low, high = bootstrap_interval(recall, seed)
+    return per_user(topk, held_out).set_index(USER)[MAIN_METRIC]
+
+
+def _scored(result: ScoreResult, rows: pd.DataFrame, answers: Path, seed: int) -> ScoreResult:
+    recall = _recall_by_user(Path(result.submission), rows, answers)
+    low, high = bootstrap_interval(recall.to_numpy(), seed)
     return replace(
         result,
         recall=float(recall.mean()),
         ci_low=low,
         ci_high=high,
         answer_users=len(recall),
-        missing_users=int((~held_out[USER].drop_duplicates().isin(rows[USER])).sum()),
+        missing_users=int((~recall.index.isin(rows[USER])).sum()),
     )

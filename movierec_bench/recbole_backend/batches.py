@@ -7,11 +7,12 @@ from typing import Any, Iterator, Optional, Protocol
 import numpy as np
 import torch
 from recbole.data.interaction import Interaction
-from recbole.utils import InputType
+from recbole.utils import InputType, ModelType
 
 from movierec_bench.catalog import ModelEntry
 from movierec_bench.recbole_backend.data import Interactions
 from movierec_bench.recbole_backend.sequences import Prefixes
+from movierec_bench.recbole_backend.windows import WindowBatches
 from movierec_bench.schema import ITEM_FIELD, LABEL_FIELD, USER_FIELD, ConfigError
 
 _REDRAWS = 100  # a negative that still hits a seen movie after so many draws belongs to a user who saw nearly all
@@ -28,14 +29,19 @@ def build_batches(entry: ModelEntry, config: Any, dataset: Any) -> Batches:
     """The batches that suit a model. Raises ConfigError for settings that contradict each other."""
     rows: Interactions = dataset.interactions
     if entry.batches == "users":
-        return UserBatches(rows, config["train_batch_size"])
+        return IdBatches(USER_FIELD, rows.user_ix, config["train_batch_size"])
+    if entry.batches == "items":
+        return IdBatches(ITEM_FIELD, rows.item_ix, config["train_batch_size"])
     if entry.batches == "interactions":
-        return InteractionBatches(rows, config, NegativeSampler.from_config(rows, config))
+        batches = InteractionBatches(rows, config, NegativeSampler.from_config(rows, config))
+        return WithMovies(batches, dataset.item_feat) if config["MODEL_TYPE"] == ModelType.CONTEXT else batches
+    if entry.batches == "windows":
+        return WindowBatches(rows, config["MAX_ITEM_LIST_LENGTH"], config["train_batch_size"])
     if entry.batches == "sequences":
         return SequenceBatches(rows, config, NegativeSampler.from_config(rows, config))
     raise ConfigError(
         f"{entry.path}: 'batches: {entry.batches}' does not go with 'trainer: {entry.trainer}'; "
-        "expected interactions, users or sequences"
+        "expected interactions, users, sequences or windows"
     )
 
 
@@ -90,33 +96,59 @@ class NegativeSampler:
         return (self._seen[user_ix, item_ix >> 3] & _bit(item_ix)) != 0
 
 
-class UserBatches:
-    """Batches of users who have training rows, for models that read whole rows of the interaction matrix."""
+class IdBatches:
+    """Batches of the users (or movies) that have training rows, for models that learn from whole rows or columns.
 
-    def __init__(self, rows: Interactions, batch_size: int) -> None:
-        self._users = np.unique(rows.user_ix)
+    Args:
+        field: RecBole's name of the id.
+        index: int64 [n], the users or movies of the training rows.
+        batch_size: ids a batch.
+    """
+
+    def __init__(self, field: str, index: np.ndarray, batch_size: int) -> None:
+        self._field = field
+        self._index = np.unique(index)
         self._batch_size = batch_size
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Interaction]:
-        users = rng.permutation(self._users)
-        for start in range(0, len(users), self._batch_size):
-            yield Interaction({USER_FIELD: torch.from_numpy(users[start : start + self._batch_size])})
+        index = rng.permutation(self._index)
+        for start in range(0, len(index), self._batch_size):
+            yield Interaction({self._field: torch.from_numpy(index[start : start + self._batch_size])})
 
 
 class InteractionBatches:
-    """Batches of training rows with sampled negatives, pairwise or pointwise as the model's input type says."""
+    """Batches of training rows with sampled negatives, pairwise or pointwise as the model's input type says.
+
+    With ``rows_per_epoch`` above 0 an epoch is that many rows, drawn anew each time: at five million rows
+    a slow model would otherwise not finish its first epoch within a budget.
+    """
 
     def __init__(self, rows: Interactions, config: Any, sampler: Optional[NegativeSampler]) -> None:
         self._rows = rows
+        self._rows_per_epoch = config["rows_per_epoch"] or len(rows)
         self._layout = NegativeLayout(config, sampler)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Interaction]:
-        order = rng.permutation(len(self._rows))
+        order = rng.permutation(len(self._rows))[: self._rows_per_epoch]
         size = self._layout.positives_a_batch
         for start in range(0, len(order), size):
             rows = order[start : start + size]
             columns = {USER_FIELD: self._rows.user_ix[rows], ITEM_FIELD: self._rows.item_ix[rows]}
             yield self._layout.add_negatives(columns, rng)
+
+
+class WithMovies:
+    """Batches with the movies' columns joined, as RecBole's dataset joins them for context-aware models."""
+
+    def __init__(self, batches: Batches, items: Interaction) -> None:
+        self._batches = batches
+        self._items = items
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[Interaction]:
+        for batch in self._batches.epoch(rng):
+            item_ix = batch[ITEM_FIELD]
+            batch.update(Interaction({field: values[item_ix] for field, values in self._items.interaction.items()}))
+            yield batch
 
 
 class SequenceBatches:

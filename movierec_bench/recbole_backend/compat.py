@@ -52,6 +52,14 @@ def _dok_update(self: dok_matrix, data: Mapping[Any, Any]) -> None:
     self._dict.update(data)
 
 
+def stop_anomaly_detection() -> None:
+    """Importing any sequence model of RecBole imports SINE, whose module turns autograd's anomaly detection on.
+
+    It records a stack trace at every operation, in every model trained afterwards. Call after importing a model.
+    """
+    torch.autograd.set_detect_anomaly(False)
+
+
 def save_checkpoint(model: torch.nn.Module, path: Path) -> Path:
     """Write a model's weights in the form RecBole's second-stage models read: ``{"state_dict": ...}``.
 

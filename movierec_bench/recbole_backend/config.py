@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from pathlib import Path
 from typing import Any, Mapping, Optional
@@ -66,13 +67,23 @@ def build_config(entry: ModelEntry, seed: int, scratch: Path, changes: Optional[
 
 
 def load_model_class(entry: ModelEntry) -> Any:
-    """The class a catalogue entry stands for: ours by module and class name, RecBole's by name."""
-    if entry.source == "recbole":
+    """The class a catalogue entry stands for: ours by module and class name, RecBole's by name.
+
+    One of RecBole's models that needs mending is a subclass in a module of ours.
+    """
+    try:
+        return _import_model_class(entry)
+    finally:
+        compat.stop_anomaly_detection()
+
+
+def _import_model_class(entry: ModelEntry) -> Any:
+    module_name = f"movierec_bench.models.{entry.name.lower()}"
+    if entry.source == "recbole" and importlib.util.find_spec(module_name) is None:
         try:
             return get_model(entry.class_name)
         except (ValueError, ModuleNotFoundError) as error:  # RecBole looks for its tree models last, and they need a package
             raise ConfigError(f"{entry.path}: RecBole has no model {entry.class_name!r} here: {error}") from error
-    module_name = f"movierec_bench.models.{entry.name.lower()}"
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

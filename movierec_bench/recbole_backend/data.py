@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Optional, Sequence
@@ -37,6 +40,8 @@ compat.apply()
 from recbole.data.dataset import Dataset, KnowledgeBasedDataset, SequentialDataset  # noqa: E402
 from recbole.data.interaction import Interaction  # noqa: E402
 from recbole.utils.enum_type import FeatureSource, FeatureType, ModelType  # noqa: E402
+
+logger = logging.getLogger(__name__)
 
 PAD = "[PAD]"
 
@@ -157,7 +162,10 @@ class _ArrayBacked:
         """Load the features that ``load_col: {item: [...]}`` names, as RecBole does from the .item file."""
         columns = {ITEM_FIELD: torch.arange(len(self.movies) + 1)}
         for field in _wanted_item_fields(self.config):
-            columns[field] = self._item_feature(field)
+            if _has_values(self.movies[field]):
+                columns[field] = self._item_feature(field)
+            else:
+                logger.info("%s has no %s of any movie; the models do without that field", self.data.name, field)
         self.item_feat = Interaction(columns)
 
     def _item_feature(self: Any, field: str) -> torch.Tensor:
@@ -205,6 +213,13 @@ class _ArrayBacked:
         """
         rows = self.interactions
         return padded_history(rows.indptr, rows.item_ix, max_history_len)
+
+    def without_padded_histories(self: Any) -> Any:
+        """This data set for a model that gets its histories another way: RecBole's padded matrices are one column of padding."""
+        slim = copy.copy(self)
+        slim.history_item_matrix = functools.partial(_no_histories, self.interactions.n_users)
+        slim.history_user_matrix = functools.partial(_no_histories, self.interactions.n_items)
+        return slim
 
     def history_user_matrix(
         self: Any, value_field: Optional[str] = None, max_history_len: Optional[int] = None
@@ -297,10 +312,22 @@ def padded_history(
     return torch.from_numpy(matrix), torch.from_numpy(inside.astype(np.float32)), torch.from_numpy(length.astype(np.int64))
 
 
+def _no_histories(
+    n: int, value_field: Optional[str] = None, max_history_len: Optional[int] = None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What `padded_history` gives for ``n`` empty histories, one column wide."""
+    return torch.zeros((n, 1), dtype=torch.int64), torch.zeros((n, 1)), torch.zeros(n, dtype=torch.int64)
+
+
 def _movies_by_index(data: AtomicData) -> pd.DataFrame:
     """The movies table indexed by item_ix, 1 to n_items - 1."""
     movies = data.movies.set_index(ITEM).loc[data.vocabulary.items]
     return movies.set_axis(np.arange(1, len(movies) + 1), axis="index")
+
+
+def _has_values(values: pd.Series) -> bool:
+    """Whether any movie has a value in this column of the movies table: a number, a text or a tuple of them."""
+    return bool(values.notna().any()) if values.name == YEAR else any(map(len, values))
 
 
 def _wanted_item_fields(config: Any) -> list[str]:

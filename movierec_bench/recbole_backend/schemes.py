@@ -5,6 +5,7 @@ RecBole picks a trainer by the model's class name; here the YAML's ``catalog.sch
 
 from __future__ import annotations
 
+import importlib
 import math
 from typing import Any, Callable, Iterable, Mapping, Protocol
 
@@ -18,7 +19,11 @@ from movierec_bench.schema import ConfigError, ModelError
 
 
 class Scheme(Protocol):
-    """Trains a model epoch by epoch."""
+    """Trains a model epoch by epoch.
+
+    A scheme of several stages also has ``is_pretraining``, true while a stage is still to come, for which early
+    stopping waits.
+    """
 
     def epoch(self, batches: Batches, rng: np.random.Generator) -> float:
         """Train one epoch; the mean loss a step."""
@@ -30,7 +35,9 @@ def build_scheme(entry: ModelEntry, config: Any, model: Any) -> Scheme:
         raise ConfigError(
             f"{entry.path}: 'catalog.scheme' is {entry.scheme!r}; expected one of {', '.join(SCHEMES)}"
         )
-    return SCHEMES[entry.scheme](config, model)
+    module, name = SCHEMES[entry.scheme].split(":")
+    scheme: Scheme = getattr(importlib.import_module(f"{__package__}.{module}"), name)(config, model)
+    return scheme
 
 
 class PlainScheme:
@@ -49,7 +56,14 @@ class PlainScheme:
         )
 
 
-SCHEMES: Mapping[str, Callable[[Any, Any], Scheme]] = {"plain": PlainScheme}
+# ``catalog.scheme`` to module of this package and class, built as Class(config, model).
+SCHEMES: Mapping[str, str] = {
+    "plain": "schemes:PlainScheme",
+    "recvae": "special:RecVAEScheme",
+    "ncl": "special:NCLScheme",
+    "ract": "special:RaCTScheme",
+    "nais": "special:NAISScheme",
+}
 
 
 def train_pass(

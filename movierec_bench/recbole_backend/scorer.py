@@ -11,16 +11,19 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from scipy.sparse import csr_matrix
 
 from movierec_bench.catalog import ModelEntry
+from movierec_bench.recbole_backend.context_scores import context_scores, scores_at_once
 from movierec_bench.recbole_backend.data import Interactions, padded_history
 from movierec_bench.recbole_backend.sequences import latest_windows
-from movierec_bench.schema import ITEM_FIELD, USER_FIELD, ModelError
+from movierec_bench.schema import USER_FIELD, ModelError
 
 ScoreBlock = Callable[[np.ndarray], torch.Tensor]
 
 _PAIRS_A_STEP = 200_000  # (user, movie) pairs a model without full_sort_predict scores at once
 
 
-def score_blocks(entry: ModelEntry, model: Any, config: Any, history: Interactions) -> ScoreBlock:
+def score_blocks(
+    entry: ModelEntry, model: Any, config: Any, history: Interactions, items: Interaction
+) -> ScoreBlock:
     """A function from users to their scores for every movie.
 
     Args:
@@ -28,19 +31,20 @@ def score_blocks(entry: ModelEntry, model: Any, config: Any, history: Interactio
         model: the trained RecBole model; its history is replaced.
         config: its RecBole Config.
         history: the rows the protocol lets the model see.
+        items: the movies' columns, the padding movie first; context-aware models read them.
 
     Returns:
         A function: int64 [B] user indices to float32 [B, n_items] scores, column 0 padding. Nothing is masked.
     """
     give_history(entry, model, history)
     model.eval()
-    full_sort = type(model).full_sort_predict is not AbstractRecommender.full_sort_predict
-    score = _full_sort if full_sort else _pair_by_pair
+    score = _way_of_scoring(model)
+    items = items.to(config["device"])
 
     def score_block(user_ix: np.ndarray) -> torch.Tensor:
         with torch.no_grad():
             users = _user_columns(entry, config, history, user_ix).to(config["device"])
-            scores = score(model, users, history.n_items)
+            scores = score(model, users, items)
         if scores.shape[0] != len(user_ix) or scores.shape[1] < history.n_items:
             raise ModelError(
                 f"{entry.name} scored a block of {len(user_ix)} users as {tuple(scores.shape)}; "
@@ -49,6 +53,11 @@ def score_blocks(entry: ModelEntry, model: Any, config: Any, history: Interactio
         return scores[:, : history.n_items].float()  # BERT4Rec and others score a mask token besides
 
     return score_block
+
+
+def dataset_of(entry: ModelEntry, dataset: Any) -> Any:
+    """The data set a model is built from: without RecBole's padded histories where `give_history` brings others."""
+    return dataset.without_padded_histories() if entry.history == "autoencoder" else dataset
 
 
 def give_history(entry: ModelEntry, model: Any, history: Interactions) -> None:
@@ -90,18 +99,26 @@ def _user_columns(entry: ModelEntry, config: Any, history: Interactions, user_ix
     return Interaction({field: torch.from_numpy(np.ascontiguousarray(values)) for field, values in columns.items()})
 
 
-def _full_sort(model: Any, users: Interaction, n_items: int) -> torch.Tensor:
+def _way_of_scoring(model: Any) -> Callable[[Any, Interaction, Interaction], torch.Tensor]:
+    """A function from a model, users' columns [B] and movies' columns [n_items] to scores [B, n_items]."""
+    if scores_at_once(model):
+        return context_scores
+    if type(model).full_sort_predict is not AbstractRecommender.full_sort_predict:
+        return _full_sort
+    return _pair_by_pair
+
+
+def _full_sort(model: Any, users: Interaction, items: Interaction) -> torch.Tensor:
     return model.full_sort_predict(users).view(len(users), -1)
 
 
-def _pair_by_pair(model: Any, users: Interaction, n_items: int) -> torch.Tensor:
+def _pair_by_pair(model: Any, users: Interaction, items: Interaction) -> torch.Tensor:
     """Scores of models that only rate one pair at a time, in steps of bounded memory."""
-    items = torch.arange(n_items, device=users[USER_FIELD].device)
-    users_a_step = max(1, _PAIRS_A_STEP // n_items)
+    users_a_step = max(1, _PAIRS_A_STEP // len(items))
     rows = []
     for start in range(0, len(users), users_a_step):
         block = users[start : start + users_a_step]
-        pairs = block.repeat_interleave(n_items)
-        pairs.update(Interaction({ITEM_FIELD: items.repeat(len(block))}))
-        rows.append(model.predict(pairs).view(len(block), n_items))
+        pairs = block.repeat_interleave(len(items))
+        pairs.update(items.repeat(len(block)))
+        rows.append(model.predict(pairs).view(len(block), len(items)))
     return torch.cat(rows)

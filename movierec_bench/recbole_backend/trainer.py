@@ -12,6 +12,7 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 import torch
+from recbole.data.interaction import Interaction
 
 from movierec_bench.atomic import AtomicData
 from movierec_bench.catalog import ModelEntry
@@ -19,7 +20,7 @@ from movierec_bench.recbole_backend.batches import Batches, build_batches
 from movierec_bench.recbole_backend.config import build_config, effective_parameters, load_model_class
 from movierec_bench.recbole_backend.data import Interactions, build_dataset
 from movierec_bench.recbole_backend.schemes import build_scheme
-from movierec_bench.recbole_backend.scorer import ScoreBlock, give_history, score_blocks
+from movierec_bench.recbole_backend.scorer import ScoreBlock, dataset_of, give_history, score_blocks
 from movierec_bench.schema import EpochRecord
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Fitted:
         entry: what was trained.
         model: the RecBole model, holding its best state.
         config: its RecBole Config.
+        items: the movies' columns, which context-aware models read.
         epochs: one record an epoch; empty for closed-form models.
         best_epoch: epoch of the best validation, or the last trained; None for closed-form models.
         out_of_budget: whether the budget ended the training.
@@ -60,6 +62,7 @@ class Fitted:
     entry: ModelEntry
     model: Any
     config: Any
+    items: Interaction
     epochs: list[EpochRecord] = field(default_factory=list)
     best_epoch: Optional[int] = None
     out_of_budget: bool = False
@@ -71,7 +74,7 @@ class Fitted:
 
     def scorer(self, history: Interactions) -> ScoreBlock:
         """Scores from this history; see `score_blocks`."""
-        return score_blocks(self.entry, self.model, self.config, history)
+        return score_blocks(self.entry, self.model, self.config, history, self.items)
 
 
 def fit(
@@ -99,9 +102,9 @@ def fit(
     seed_everything(settings.seed)
     config = build_config(entry, settings.seed, settings.scratch)
     dataset = build_dataset(config, data, train)
-    model = load_model_class(entry)(config, dataset).to(config["device"])
+    model = load_model_class(entry)(config, dataset_of(entry, dataset)).to(config["device"])
     give_history(entry, model, train)
-    fitted = Fitted(entry, model, config)
+    fitted = Fitted(entry, model, config, dataset.item_feat)
     if entry.trainer == "closed_form":
         if entry.source == "ours":
             model.fit_closed_form()  # RecBole's own compute in their constructor
@@ -139,7 +142,7 @@ def _train_by_epochs(
         out_of_time = settings.budget is not None and time.perf_counter() - started >= settings.budget
         if validate is not None and (epoch % config["eval_step"] == 0 or out_of_time or epoch == last):
             recall = validate(fitted.scorer(train))
-            since_best += 1
+            since_best = 0 if getattr(scheme, "is_pretraining", False) else since_best + 1
             if recall > best_recall:
                 best_recall, best_state, best_epoch, since_best = recall, _snapshot(model), epoch, 0
         record = EpochRecord(epoch, loss, recall, time.perf_counter() - epoch_started)

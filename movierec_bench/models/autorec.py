@@ -1,0 +1,88 @@
+"""AutoRec: an autoencoder of users' rows, with one hidden layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits, dropout, mse_loss
+
+from movierec_bench.models.base import HistoryModel
+from movierec_bench.models.parameters import choice, number_from, whole_number
+from movierec_bench.models.rows import dense_rows, sample_zeros
+
+_ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "identity": nn.Identity}
+LOSSES = ("BCE", "MSE")
+
+
+class AutoRec(HistoryModel):
+    """U-AutoRec: a user's row is squeezed through a hidden layer and read off again for all movies.
+
+    The paper minimises ``sum_u |r_u - h(r_u)|^2 over the observed entries + reg / 2 * (|W|^2 + |V|^2)`` with
+    ``h(r) = f(W g(V r + mu) + b)``, on ratings from 1 to 5. Here every observed entry is 1, and a network that
+    always says 1 would be perfect; so zeros count too. ``BCE`` takes the whole row, each unseen movie a
+    0, with f the logistic function. ``MSE`` takes the observed entries, as the paper, and ``negatives``
+    times as many sampled zeros, with f the identity. Dropping part of the row (``dropout_prob``) keeps the network
+    from copying its input; 0 is the paper's.
+
+    Source:
+        Sedhain et al., "AutoRec: Autoencoders Meet Collaborative Filtering", WWW 2015, equations 1 and 2.
+    """
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.network = AutoencoderNetwork(config, self.n_items)
+
+    def calculate_loss(self, interaction: Any) -> torch.Tensor:
+        """The loss of the batch's users, a mean over users."""
+        return self.network.loss(dense_rows(self.history, interaction[self.USER_ID]))
+
+    def full_sort_predict(self, interaction: Any) -> torch.Tensor:
+        """Float32 [B, n_items] outputs before the logistic function, which changes no order."""
+        scores: torch.Tensor = self.network(dense_rows(self.history, interaction[self.USER_ID]))
+        return scores
+
+
+class AutoencoderNetwork(nn.Module):
+    """One hidden layer between vectors of one width, and the losses of AutoRec.
+
+    Args:
+        config: gives ``hidden_size``, ``activation``, ``loss_type``, ``negatives``, ``dropout_prob``, ``reg_weight``.
+        width: length of a vector.
+    """
+
+    def __init__(self, config: Any, width: int) -> None:
+        super().__init__()
+        self.loss_type = choice(config, "loss_type", LOSSES)
+        self.negatives = number_from(config, "negatives", 0)
+        self.dropout_prob = number_from(config, "dropout_prob", 0)
+        self.reg_weight = number_from(config, "reg_weight", 0)
+        hidden_size = whole_number(config, "hidden_size")
+        self.encoder = nn.Linear(width, hidden_size)
+        self.activation = _ACTIVATIONS[choice(config, "activation", tuple(_ACTIVATIONS))]()
+        self.decoder = nn.Linear(hidden_size, width)
+        for layer in (self.encoder, self.decoder):
+            nn.init.xavier_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Float32 [B, width] outputs for inputs of the same shape."""
+        outputs: torch.Tensor = self.decoder(self.hidden(rows))
+        return outputs
+
+    def hidden(self, rows: torch.Tensor) -> torch.Tensor:
+        """Float32 [B, hidden_size] of inputs float32 [B, width]."""
+        hidden: torch.Tensor = self.activation(self.encoder(dropout(rows, self.dropout_prob, self.training)))
+        return hidden
+
+    def loss(self, rows: torch.Tensor) -> torch.Tensor:
+        """The reconstruction loss of rows float32 [B, width] of 0 and 1, a mean over rows, plus the penalty."""
+        outputs = self(rows)
+        if self.loss_type == "BCE":
+            error = binary_cross_entropy_with_logits(outputs, rows, reduction="sum")
+        else:
+            counted = sample_zeros(rows, self.negatives)
+            error = mse_loss(outputs * counted, rows, reduction="sum")
+        penalty = self.encoder.weight.square().sum() + self.decoder.weight.square().sum()
+        return error / len(rows) + self.reg_weight / 2 * penalty

@@ -1,0 +1,23 @@
+"""GRU4Rec trained on whole windows."""
+
+from __future__ import annotations
+
+import torch
+from recbole.model.sequential_recommender.gru4rec import GRU4Rec
+
+from movierec_bench.models.windows import WindowModel
+
+
+class WindowGRU4Rec(WindowModel, GRU4Rec):
+    """A gated recurrent network predicts the next movie at every position of a window.
+
+    Source:
+        Hidasi et al., "Session-based Recommendations with Recurrent Neural Networks", ICLR 2016, whose
+        training on whole sessions this is; layers and ranking are RecBole's GRU4Rec (Tan et al., DLRS 2016).
+    """
+
+    def hidden_states(self, item_seq: torch.Tensor) -> torch.Tensor:
+        """Float32 [B, W, H] of windows int64 [B, W]."""
+        states, _ = self.gru_layers(self.emb_dropout(self.item_embedding(item_seq)))
+        hidden: torch.Tensor = self.dense(states)
+        return hidden

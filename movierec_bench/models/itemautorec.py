@@ -1,0 +1,56 @@
+"""ItemAutoRec: an autoencoder of movies' columns, with one hidden layer."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import torch
+from scipy.sparse import csr_matrix
+
+from movierec_bench.models.autorec import AutoencoderNetwork
+from movierec_bench.models.base import HistoryModel
+from movierec_bench.models.rows import dense_rows
+
+_COLUMNS_AT_ONCE = 512  # movies encoded at once when ranking: 64 MB of columns at the competition's size
+
+
+class ItemAutoRec(HistoryModel):
+    """I-AutoRec: a movie's column (who watched it) is squeezed through a hidden layer and read off for all users.
+
+    The losses are `AutoRec`'s, with movies in the place of users. A user's score for a movie is the user's
+    output for that movie's column, in which the user's own unseen entry is a 0 like everybody else's.
+
+    Source:
+        Sedhain et al., "AutoRec: Autoencoders Meet Collaborative Filtering", WWW 2015, equation 1.
+    """
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.network = AutoencoderNetwork(config, self.n_users)
+        self.set_history(self.history, self.interactions)
+
+    def set_history(self, history: csr_matrix, interactions: Any) -> None:
+        """Take the rows to rank from: every movie's column changes with them."""
+        super().set_history(history, interactions)
+        self.columns = history.T.tocsr()
+        self._hidden: Optional[torch.Tensor] = None
+
+    def calculate_loss(self, interaction: Any) -> torch.Tensor:
+        """The loss of the batch's movies, a mean over movies."""
+        self._hidden = None
+        return self.network.loss(dense_rows(self.columns, interaction[self.ITEM_ID]))
+
+    def full_sort_predict(self, interaction: Any) -> torch.Tensor:
+        """Float32 [B, n_items] outputs before the logistic function, which changes no order."""
+        if self._hidden is None:
+            items = torch.arange(self.n_items, device=self.device)
+            blocks = items.split(_COLUMNS_AT_ONCE)
+            self._hidden = torch.cat([self.network.hidden(dense_rows(self.columns, block)) for block in blocks])
+        user = interaction[self.USER_ID]
+        decoder = self.network.decoder
+        return decoder.weight[user] @ self._hidden.T + decoder.bias[user].unsqueeze(1)
+
+    def load_other_parameter(self, para: Any) -> None:
+        """Forget the movies' hidden layers, which are of other weights."""
+        super().load_other_parameter(para)
+        self._hidden = None

@@ -1,0 +1,50 @@
+"""A wheel holds everything: installed into an empty folder of its own, it converts and runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder)]
+    subprocess.run([*command, str(ROOT)], check=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_ships_every_configuration_and_template(wheel: Path) -> None:
+    shipped = set(zipfile.ZipFile(wheel).namelist())
+    for path in [*(ROOT / "recbole_configs").rglob("*.yaml"), *(ROOT / "movierec_bench").rglob("*.py")]:
+        assert path.relative_to(ROOT).as_posix().replace("recbole_configs", "movierec_bench/recbole_configs") in shipped
+    for path in (ROOT / "movierec_bench" / "outputs" / "templates").glob("leaderboard*"):
+        assert path.relative_to(ROOT).as_posix() in shipped
+
+
+def test_it_runs_from_an_installed_wheel_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
+    site, folder = tmp_path / "site", tmp_path / "empty"
+    folder.mkdir()
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
+    subprocess.run(command, check=True)
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    where = run("-c", "import movierec_bench.catalog as c; print(c.__file__); print(c.packaged_configs())")
+    assert all(line.startswith(str(site)) for line in where.splitlines()), "the installed package is the one tested"
+    run("-m", "movierec_bench", "convert")
+    run("-m", "movierec_bench", "run", "--models", "rule")
+    board = pd.read_csv(folder / "runs" / "ml-100k" / "leaderboard.csv")
+    assert (board["status"] == "done").all()
+    assert len(board) >= 4
