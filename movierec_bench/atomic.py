@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import uuid
@@ -12,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional
 
 import numpy as np
 import pandas as pd
@@ -36,7 +35,7 @@ from movierec_bench.competition import (
     recbole_columns,
 )
 from movierec_bench.delimited import DelimitedText, problem, read_bytes
-from movierec_bench.schema import ITEM, USER, ConfigError, Vocabulary
+from movierec_bench.schema import ITEM, USER, ConfigError, PathLike, Vocabulary
 
 __all__ = [
     "AtomicData",
@@ -48,7 +47,6 @@ __all__ = [
     "write_atomic",
 ]
 
-PathLike = Union[str, "os.PathLike[str]"]
 
 MANIFEST = "manifest.json"
 FORMAT = 1  # of the files and the manifest; goes up when a reader of the old one would misread the new one

@@ -12,17 +12,18 @@ import shlex
 import shutil
 import tempfile
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
 from movierec_bench.atomic import AtomicData, read_atomic
-from movierec_bench.catalog import ConfigFolders, ModelEntry, PathLike, load_catalog, select
+from movierec_bench.catalog import ConfigFolders, ModelEntry, load_catalog, select
 from movierec_bench.outputs.leaderboard import Board, build_board
 from movierec_bench.outputs.submission import make_submission
 from movierec_bench.processes import Ended, Send, Task, run_tasks
@@ -42,11 +43,10 @@ from movierec_bench.results import (
     write_parquet,
     write_yaml,
 )
-from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, ConfigError, DataError, EpochRecord, K
+from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, ConfigError, DataError, EpochRecord, K, PathLike
 from movierec_bench.split import Protocol, Split, load_protocol, make_split, read_split, write_split
 
 if TYPE_CHECKING:  # torch and RecBole take seconds to import; only the models' processes need them
-    from movierec_bench.filters import Filters
     from movierec_bench.recbole_backend.data import Interactions
     from movierec_bench.recbole_backend.trainer import Fitted, Validate
 
@@ -201,7 +201,9 @@ def bench_model(job: Job, send: Send) -> None:
 def find_dataset(atomic: PathLike, name: Optional[str]) -> Path:
     """The folder of a converted data set. Raises DataError when it is missing or the choice is unclear."""
     root = Path(atomic)
-    there = sorted(path.name for path in root.iterdir() if (path / f"{path.name}.inter").is_file()) if root.is_dir() else []
+    there = (
+        sorted(path.name for path in root.iterdir() if (path / f"{path.name}.inter").is_file()) if root.is_dir() else []
+    )
     if not there:
         raise DataError(f"{root} holds no converted data set; run `python -m movierec_bench convert` first")
     if name is None and len(there) > 1:
@@ -430,7 +432,9 @@ def _validator(valid: pd.DataFrame, train: Interactions, data: AtomicData) -> Va
     return validate
 
 
-def _store_ranking(job: Job, data: AtomicData, fitted: Fitted, part: str, seen: pd.DataFrame, users: pd.DataFrame) -> None:
+def _store_ranking(
+    job: Job, data: AtomicData, fitted: Fitted, part: str, seen: pd.DataFrame, users: pd.DataFrame
+) -> None:
     """Rank everyone in ``users`` from the rows in ``seen``, which are masked, and store the top 100."""
     from movierec_bench.filters import Filters
     from movierec_bench.ranking import top_k, topk_frame

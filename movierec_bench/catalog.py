@@ -12,15 +12,14 @@ import hashlib
 import importlib.util
 import json
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Optional, Sequence, Union
+from typing import Any, Optional, Union
 
 import yaml
 
-from movierec_bench.schema import FAMILIES, ConfigError
-
-PathLike = Union[str, Path]
+from movierec_bench.schema import FAMILIES, ConfigError, PathLike
 
 SOURCES = ("ours", "recbole")
 TRAINERS = ("closed_form", "epochs")
@@ -32,10 +31,10 @@ _CATALOG_KEYS = (
 # What the protocol decides for every model alike; a model's YAML may not.
 PROTOCOL_KEYS = frozenset(
     {
-        "eval_args", "metrics", "topk", "valid_metric", "valid_metric_bigger", "eval_batch_size", "metric_decimal_place",
-        "repeatable", "seed", "reproducibility", "benchmark_filename", "data_path", "dataset", "rm_dup_inter",
-        "user_inter_num_interval", "item_inter_num_interval", "val_interval", "filter_inter_by_user_or_item",
-        "checkpoint_dir", "model", "USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD", "LABEL_FIELD",
+        "eval_args", "metrics", "topk", "valid_metric", "valid_metric_bigger", "eval_batch_size",
+        "metric_decimal_place", "repeatable", "seed", "reproducibility", "benchmark_filename", "data_path", "dataset",
+        "rm_dup_inter", "user_inter_num_interval", "item_inter_num_interval", "val_interval",
+        "filter_inter_by_user_or_item", "checkpoint_dir", "model", "USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD", "LABEL_FIELD",
     }
 )  # fmt: skip
 CLOSED_GROUPS = ("all", *FAMILIES)  # groups every model joins by itself
@@ -54,7 +53,7 @@ class ModelEntry:
         trainer: ``closed_form`` or ``epochs``.
         batches: what a training step sees, one of ``BATCHES``.
         history: what the model reads when it ranks, one of ``HISTORIES``.
-        scheme: how an epoch trains it, one of ``recbole_backend.schemes.SCHEMES``; ``plain`` unless the YAML says otherwise.
+        scheme: how an epoch trains it, one of ``recbole_backend.schemes.SCHEMES``; ``plain`` by default.
         needs: why the model cannot run here; empty when it can.
         stages: names of training stages, for models that train in several.
         resources: ``{"cpu": .., "gpu": ..}`` asked of a cluster.
@@ -98,8 +97,8 @@ class ModelEntry:
 
     def fingerprint(self) -> str:
         """Sha256 (16 hex digits) of all that decides what this model computes."""
-        content = [self.name, self.class_name, self.trainer, self.batches, self.history, self.scheme]
-        content += [self.stages, self.parameters]
+        identity = (self.name, self.class_name, self.trainer, self.batches, self.history, self.scheme)
+        content = [identity, self.stages, self.parameters]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -10,7 +10,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 from rich.console import Console
@@ -27,30 +27,38 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+Run = Annotated[Path, typer.Argument(help="A run's folder, such as runs/ml-100k.")]
+Models = Annotated[
+    str, typer.Option(help="Names and groups (seed, fast, ..., all), comma-separated; -Name leaves out.")
+]
+Dataset = Annotated[Optional[str], typer.Option(help="A converted data set; may be left out when there is only one.")]
+Atomic = Annotated[Path, typer.Option(help="Folder of the converted data sets.")]
+Configs = Annotated[Optional[Path], typer.Option(help="A folder laid out like recbole_configs; its files win.")]
+
 
 @app.command()
 def convert(
-    data: Optional[Path] = typer.Option(None, help="Folder of the competition's files; RecBole's ml-100k when left out."),
-    name: Optional[str] = typer.Option(None, help="Name of the data set; the folder's name when left out."),
-    out: Path = typer.Option(Path("atomic_data"), help="Folder of the converted data sets."),
+    data: Annotated[
+        Optional[Path], typer.Option(help="The competition's files; RecBole's ml-100k when left out.")
+    ] = None,
+    name: Annotated[Optional[str], typer.Option(help="Name of the data set; the folder's when left out.")] = None,
+    out: Atomic = Path("atomic_data"),
 ) -> None:
     """Check the competition's files and write them as RecBole atomic files."""
     from movierec_bench.atomic import convert as do
 
     folder = do(data=data, name=name, out=out)
     counts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["counts"]
-    _print(f"{folder}: {counts['interactions']:,} interactions, {counts['users']:,} users, {counts['movies']:,} movies")
+    headline = ("interactions", "users", "movies")
+    _print(f"{folder}: " + ", ".join(f"{counts[what]:,} {what}" for what in headline))
     for what, count in counts.items():
-        if what not in ("interactions", "users", "movies") and count:
+        if what not in headline and count:
             _print(f"  {what.replace('_', ' ')}: {count:,}")
     _print("next: python -m movierec_bench run --models fast")
 
 
 @app.command()
-def models(
-    models: str = typer.Option("all", help="Names and groups, comma-separated; -Name leaves one out."),
-    configs: Optional[Path] = typer.Option(None, help="A folder laid out like recbole_configs; its files win."),
-) -> None:
+def models(models: Models = "all", configs: Configs = None) -> None:
     """List the catalogue: name, family, source, groups, status, what a model needs."""
     from movierec_bench.catalog import load_catalog, select
     from movierec_bench.outputs.listing import catalog_table
@@ -60,40 +68,41 @@ def models(
 
 @app.command()
 def run(
-    models: str = typer.Option("all", help="Names and groups (seed, fast, general, ..., all); -Name leaves one out."),
-    dataset: Optional[str] = typer.Option(None, help="A converted data set; may be left out when there is only one."),
-    out: Path = typer.Option(Path("runs"), help="Folder of the runs."),
-    budget: Optional[float] = typer.Option(None, help="Seconds of training a model gets, in the fit and in the refit."),
-    workers: int = typer.Option(1, help="Models trained at once."),
-    filter: Optional[str] = typer.Option(None, help="Drop candidates: future, future:YEARS, unpopular:COUNT."),
-    seed: int = typer.Option(42, help="Seed of everything random in the models."),
-    no_refit: bool = typer.Option(False, "--no-refit", help="No training on every row, no submission."),
-    fresh: bool = typer.Option(False, "--fresh", help="Delete the run folder and start anew."),
-    protocol: Optional[str] = typer.Option(None, help="competition, random, last, ratio or halves."),
-    atomic: Path = typer.Option(Path("atomic_data"), help="Folder of the converted data sets."),
-    configs: Optional[Path] = typer.Option(None, help="A folder laid out like recbole_configs; its files win."),
-    quiet: bool = typer.Option(False, "--quiet", help="No progress bars."),
+    models: Models = "all",
+    dataset: Dataset = None,
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    budget: Annotated[Optional[float], typer.Option(help="Seconds of training, in the fit and in the refit.")] = None,
+    workers: Annotated[int, typer.Option(help="Models trained at once.")] = 1,
+    filter: Annotated[
+        Optional[str], typer.Option(help="Drop candidates: future, future:YEARS, unpopular:COUNT; joined by commas.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random in the models.")] = 42,
+    no_refit: Annotated[bool, typer.Option("--no-refit", help="No training on every row, no submission.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run folder and start anew.")] = False,
+    protocol: Annotated[Optional[str], typer.Option(help="competition, random, last, ratio or halves.")] = None,
+    atomic: Atomic = Path("atomic_data"),
+    configs: Configs = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
-    """Train, rank, score, refit and submit; resumes where an earlier run ended."""
+    """Train, rank, score, refit and submit; goes on where an earlier run ended."""
     from movierec_bench.bench import run as do
 
-    arguments = dict(
-        models=models,
-        dataset=dataset,
-        out=out,
-        budget=budget,
-        workers=workers,
-        filter=filter,
-        seed=seed,
-        no_refit=no_refit,
-        fresh=fresh,
-        protocol=protocol,
-        atomic=atomic,
-        configs=configs,
-        quiet=quiet,
-    )
     try:
-        board = do(**arguments)
+        board = do(
+            models=models,
+            dataset=dataset,
+            out=out,
+            budget=budget,
+            workers=workers,
+            filter=filter,
+            seed=seed,
+            no_refit=no_refit,
+            fresh=fresh,
+            protocol=protocol,
+            atomic=atomic,
+            configs=configs,
+            quiet=quiet,
+        )
     except KeyboardInterrupt:
         _print("stopped; what was finished is kept, and running again goes on from there")
         raise typer.Exit(130) from None
@@ -104,10 +113,10 @@ def run(
 
 @app.command()
 def leaderboard(
-    run: Path = typer.Argument(..., help="A run's folder, such as runs/ml-100k."),
-    sort: str = typer.Option(MAIN_METRIC, help="Column to sort by."),
-    family: Optional[str] = typer.Option(None, help="Show this family only."),
-    status: Optional[str] = typer.Option(None, help="Show models of this status only."),
+    run: Run,
+    sort: Annotated[str, typer.Option(help="Column to sort by.")] = MAIN_METRIC,
+    family: Annotated[Optional[str], typer.Option(help="Show this family only.")] = None,
+    status: Annotated[Optional[str], typer.Option(help="Show models of this status only.")] = None,
 ) -> None:
     """Print a run's table again, sorted and filtered."""
     from movierec_bench.outputs.leaderboard import leaderboard as do
@@ -117,9 +126,11 @@ def leaderboard(
 
 @app.command()
 def submit(
-    run: Path = typer.Argument(..., help="A run's folder, such as runs/ml-100k."),
-    model: str = typer.Option(..., help="A model or ensemble of that run."),
-    atomic: Optional[Path] = typer.Option(None, help="Folder of the converted data sets; the run's own when left out."),
+    run: Run,
+    model: Annotated[str, typer.Option(help="A model or ensemble of that run.")],
+    atomic: Annotated[
+        Optional[Path], typer.Option(help="Folder of the converted data sets; default: the run's.")
+    ] = None,
 ) -> None:
     """Write a model's submission from its stored refit ranking."""
     from movierec_bench.outputs.submission import submit as do
@@ -129,12 +140,12 @@ def submit(
 
 @app.command()
 def score(
-    submission: Path = typer.Option(..., help="The submission: user,item, ten rows a user."),
-    answers: Optional[Path] = typer.Option(None, help="The hidden rows: user,item. Left out: the submission is only checked."),
-    dataset: Optional[str] = typer.Option(None, help="Also check against this converted data set."),
-    atomic: Path = typer.Option(Path("atomic_data"), help="Folder of the converted data sets."),
+    submission: Annotated[Path, typer.Option(help="The submission: user,item, ten rows a user.")],
+    answers: Annotated[Optional[Path], typer.Option(help="The hidden rows: user,item. Left out: only checked.")] = None,
+    dataset: Annotated[Optional[str], typer.Option(help="Also check against this converted data set.")] = None,
+    atomic: Atomic = Path("atomic_data"),
 ) -> None:
-    """Check any submission and score it against any answers by the competition's Recall@10."""
+    """Check any submission, and score it against any answers by the competition's Recall@10."""
     from movierec_bench.outputs.submission import score as do
 
     _print(do(submission, answers=answers, dataset=dataset, atomic=atomic).describe())
@@ -146,7 +157,7 @@ def main() -> None:
     try:
         app()
     except BenchError as error:
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, highlight=False)
+        Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
 
 

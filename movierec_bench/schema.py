@@ -6,9 +6,13 @@ refers to these constants.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from typing import Union
 
 import numpy as np
+
+PathLike = Union[str, "os.PathLike[str]"]
 
 # -- columns of every table of ours (the competition's id space) ------------------------------
 USER = "user"

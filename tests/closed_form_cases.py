@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -78,9 +79,15 @@ def data_of(rows: pd.DataFrame, n_items: int, **features: Sequence[tuple[str, ..
     return AtomicData("worked", Path("worked"), rows, movies, triples, vocabulary, "0" * 16)
 
 
+@cache
+def catalog() -> dict[str, ModelEntry]:
+    """The packaged catalogue, read once."""
+    return load_catalog()
+
+
 def fitted_model(name: str, data: AtomicData, seed: int = 3, **changes: Any) -> Any:
     """The catalogued model, fitted on every row of ``data``, with some parameters changed."""
-    entry = load_catalog()[name].with_parameters(changes)
+    entry = catalog()[name].with_parameters(changes)
     rows = Interactions.from_rows(data.interactions, data.vocabulary)
     with TemporaryDirectory() as scratch:
         return fit(entry, data, rows, FitSettings(seed, Path(scratch)))
@@ -95,12 +102,12 @@ def scores_of(name: str, data: AtomicData, history: pd.DataFrame | None = None, 
 
 def recbole_scores(class_name: str, data: AtomicData, **parameters: Any) -> np.ndarray:
     """The same from RecBole's own class."""
-    catalog = load_catalog()
-    entry: ModelEntry = replace(
-        catalog["BPR"],
+    like_bpr = catalog()["BPR"]
+    entry = replace(
+        like_bpr,
         name=f"RecBole{class_name}",  # a name of none of our modules
         class_name=class_name,
-        parameters={**catalog["BPR"].parameters, **parameters},
+        parameters={**like_bpr.parameters, **parameters},
     )
     rows = Interactions.from_rows(data.interactions, data.vocabulary)
     with TemporaryDirectory() as scratch:

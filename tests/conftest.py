@@ -38,7 +38,9 @@ def planted_competition(n_users: int = 60, n_movies: int = 40, seed: int = 0) ->
             "item": 10 * (numbers + 1),
             "title": [f"Movie {number}" for number in numbers],
             "year": np.where(numbers == 3, np.nan, 1990.0 + numbers % 20),
-            "genre": [(GENRES[number % 2], GENRES[2]) if number % 5 == 0 else (GENRES[number % 2],) for number in numbers],
+            "genre": [
+                (GENRES[number % 2], GENRES[2]) if number % 5 == 0 else (GENRES[number % 2],) for number in numbers
+            ],
             "director": [(f"nm{number % 2}{number % 6}",) if number % 7 else () for number in numbers],
             "writer": [(f"nm{number % 2}{number % 4}",) if number % 6 else () for number in numbers],
         }

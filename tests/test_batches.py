@@ -53,7 +53,7 @@ def test_a_user_who_saw_everything_does_not_hang() -> None:
 
 def test_pairwise_batches_cover_every_row_once(planted: AtomicData, tmp_path: Path) -> None:
     batches, rows = batches_of(planted, "BPR", tmp_path, train_batch_size=100)
-    seen = [batch for batch in batches.epoch(np.random.default_rng(0))]
+    seen = list(batches.epoch(np.random.default_rng(0)))
     pairs = {(u, i) for b in seen for u, i in zip(b["user_id"].tolist(), b["item_id"].tolist())}
     assert pairs == set(zip(rows.user_ix.tolist(), rows.item_ix.tolist()))
     assert sum(map(len, seen)) == len(rows)

@@ -25,6 +25,7 @@ from movierec_bench.schema import BOARD_COLUMNS, ConfigError, DataError
 from movierec_bench.scoring import per_user
 
 MODELS = "Pop,EASE,BPR"
+BPR_HEAD = "catalog: {family: general, source: recbole, trainer: epochs, batches: interactions, history: none}\n"
 MODEL_FILES = {
     "status.json",
     "params.yaml",
@@ -54,15 +55,19 @@ def small_configs(folder: Path, **yamls: str) -> Path:
     """The user's own folder: BPR with few epochs, and whatever else is given."""
     models = folder / "configs" / "models"
     models.mkdir(parents=True, exist_ok=True)
-    head = "catalog: {family: general, source: recbole, trainer: epochs, batches: interactions, history: none}\n"
-    (models / "BPR.yaml").write_text(f"{head}epochs: 3\nembedding_size: 8\n")
+    (models / "BPR.yaml").write_text(f"{BPR_HEAD}epochs: 3\nembedding_size: 8\n")
     for name, text in yamls.items():
         (models / f"{name}.yaml").write_text(text)
     return folder / "configs"
 
 
 def go(folder: Path, models: str = MODELS, **changes: Any):  # noqa: ANN201
-    settings = {"atomic": folder / "atomic_data", "out": folder / "runs", "configs": small_configs(folder), "quiet": True}
+    settings = {
+        "atomic": folder / "atomic_data",
+        "out": folder / "runs",
+        "configs": small_configs(folder),
+        "quiet": True,
+    }
     return run(models=models, **{**settings, **changes})
 
 
@@ -89,7 +94,11 @@ def test_every_file_of_the_contract_is_there(finished: Path) -> None:
         assert (run_folder / "submissions" / f"{name}.csv").is_file()
     for name in ("manifest.json", "leaderboard.csv", "leaderboard.md", "leaderboard.html"):
         assert (run_folder / name).is_file()
-    assert {path.name for path in (run_folder / "split").iterdir()} == {"train.parquet", "valid.parquet", "test.parquet"}
+    assert {path.name for path in (run_folder / "split").iterdir()} == {
+        "train.parquet",
+        "valid.parquet",
+        "test.parquet",
+    }
 
 
 def test_the_board_begins_with_the_contracts_columns(finished: Path) -> None:
@@ -173,9 +182,7 @@ def test_a_changed_yaml_redoes_just_its_model(tmp_path: Path) -> None:
     atomic(tmp_path)
     go(tmp_path, "Pop,BPR")
     before = ended_at(tmp_path)
-    (small_configs(tmp_path) / "models" / "BPR.yaml").write_text(
-        "catalog: {family: general, source: recbole, trainer: epochs, batches: interactions, history: none}\nepochs: 2\n"
-    )
+    (small_configs(tmp_path) / "models" / "BPR.yaml").write_text(f"{BPR_HEAD}epochs: 2\n")
     run(
         "Pop,BPR",
         atomic=tmp_path / "atomic_data",
@@ -253,7 +260,8 @@ def failing_run(folder: Path, what: str) -> pd.DataFrame:
     plugin = folder / "plugin"
     plugin.mkdir()
     (plugin / "sitecustomize.py").write_text(
-        "import movierec_bench.models, pathlib\nmovierec_bench.models.__path__.append(str(pathlib.Path(__file__).parent))\n"
+        "import movierec_bench.models, pathlib\n"
+        "movierec_bench.models.__path__.append(str(pathlib.Path(__file__).parent))\n"
     )
     (plugin / "crashing.py").write_text(CRASHING.format(what=what))
     atomic(folder)
@@ -292,11 +300,12 @@ def test_a_failing_model_is_a_row_and_the_rest_are_complete(tmp_path: Path, what
 def test_killed_while_a_model_trains_it_goes_on_from_there(tmp_path: Path) -> None:
     """kill -9 of the whole command: what was finished stays, the rest is done by running again."""
     atomic(tmp_path)
-    long_bpr = "catalog: {family: general, source: recbole, trainer: epochs, batches: interactions, history: none}\nepochs: 100000\n"
     configs = small_configs(tmp_path)
-    (configs / "models" / "BPR.yaml").write_text(long_bpr + "stopping_step: 100000\n")
+    (configs / "models" / "BPR.yaml").write_text(f"{BPR_HEAD}epochs: 100000\nstopping_step: 100000\n")
     command = [sys.executable, "-m", "movierec_bench", "run", "--models", "BPR,Pop", "--configs", str(configs)]
-    process = subprocess.Popen([*command, "--workers", "2"], cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "--workers", "2"], cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     run_folder = RunFolder(tmp_path / "runs" / "planted")
     wait_for(lambda: run_folder.leaderboard("csv").is_file() and run_folder.submission("Pop").is_file())
     children = psutil.Process(process.pid).children(recursive=True)
@@ -324,10 +333,7 @@ def wait_for(condition: Any, seconds: float = 90) -> None:
 def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
     atomic(tmp_path)
     configs = small_configs(tmp_path)
-    (configs / "models" / "BPR.yaml").write_text(
-        "catalog: {family: general, source: recbole, trainer: epochs, batches: interactions, history: none}\n"
-        "epochs: 100000\nstopping_step: 100000\n"
-    )
+    (configs / "models" / "BPR.yaml").write_text(f"{BPR_HEAD}epochs: 100000\nstopping_step: 100000\n")
     command = [sys.executable, "-m", "movierec_bench", "run", "--models", "BPR", "--configs", str(configs)]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -390,7 +396,11 @@ def test_shuffling_the_test_rows_changes_no_model(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     moved = test.assign(item=rng.permutation(test["item"].to_numpy())).drop_duplicates(["user", "item"])
     kept = pd.concat([pd.read_parquet(run_folder.split / f"{part}.parquet") for part in ("train", "valid")])
-    moved = moved.merge(kept[["user", "item"]], how="left", indicator=True).query("_merge == 'left_only'").drop(columns="_merge")
+    moved = (
+        moved.merge(kept[["user", "item"]], how="left", indicator=True)
+        .query("_merge == 'left_only'")
+        .drop(columns="_merge")
+    )
     from dataclasses import replace as changed
 
     ratings = pd.concat([kept, moved], ignore_index=True)
@@ -401,7 +411,9 @@ def test_shuffling_the_test_rows_changes_no_model(tmp_path: Path) -> None:
     # The same division of rows, whatever the protocol would draw: only the test rows differ.
     parts = [pd.read_parquet(run_folder.split / f"{part}.parquet") for part in ("train", "valid")]
     write_split(Split(*parts, test=moved), other.split)
-    manifest = changed(run_folder.read_manifest(), data_hash=read_atomic(shuffled / "atomic_data" / "planted").data_hash)
+    manifest = changed(
+        run_folder.read_manifest(), data_hash=read_atomic(shuffled / "atomic_data" / "planted").data_hash
+    )
     other.write_manifest(manifest)
     go(shuffled, no_refit=True)
     assert len(moved) > 0.5 * len(test)

@@ -72,7 +72,12 @@ def test_a_users_file_wins_over_the_packaged_one(tmp_path: Path) -> None:
 
 
 def test_a_new_yaml_is_a_new_model(tmp_path: Path) -> None:
-    assert load_catalog(own(tmp_path, "NewOne", GOOD.replace("recbole", "ours") + "depth: 3\n"))["NewOne"].parameters["depth"] == 3
+    assert (
+        load_catalog(own(tmp_path, "NewOne", GOOD.replace("recbole", "ours") + "depth: 3\n"))["NewOne"].parameters[
+            "depth"
+        ]
+        == 3
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,14 +21,17 @@ def run_python(code: str) -> subprocess.CompletedProcess:
 def test_without_the_mend_numpy_lacks_the_aliases_that_recbole_writes() -> None:
     assert run_python("import numpy; numpy.long").returncode != 0
     assert run_python("import numpy; numpy.float").returncode != 0
-    done = run_python("from movierec_bench.recbole_backend import compat; compat.apply(); import numpy; numpy.long; numpy.float")
+    done = run_python(
+        "from movierec_bench.recbole_backend import compat; compat.apply(); import numpy; numpy.long; numpy.float"
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_without_the_mend_scipy_lacks_dok_update() -> None:
     assert run_python("from scipy.sparse import dok_matrix; dok_matrix._update").returncode != 0
     done = run_python(
-        "from movierec_bench.recbole_backend import compat; compat.apply(); from scipy.sparse import dok_matrix; dok_matrix._update"
+        "from movierec_bench.recbole_backend import compat; compat.apply();"
+        "from scipy.sparse import dok_matrix; dok_matrix._update"
     )
     assert done.returncode == 0, done.stderr
 

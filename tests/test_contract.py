@@ -39,7 +39,9 @@ def entry(request: pytest.FixtureRequest) -> ModelEntry:
 
 
 @pytest.fixture(scope="module")
-def fitted(entry: ModelEntry, planted: AtomicData, train: Interactions, tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+def fitted(
+    entry: ModelEntry, planted: AtomicData, train: Interactions, tmp_path_factory: pytest.TempPathFactory
+) -> Fitted:
     return fit_small(entry, planted, train, tmp_path_factory.mktemp("scratch"))
 
 
@@ -114,7 +116,9 @@ def test_it_ranks_from_a_longer_history_and_only_what_is_new_changes_it(
     torch.testing.assert_close(fitted.scorer(train)(users), before)
 
 
-def test_it_beats_random(entry: ModelEntry, planted: AtomicData, split: Split, train: Interactions, tmp_path: Path) -> None:
+def test_it_beats_random(
+    entry: ModelEntry, planted: AtomicData, split: Split, train: Interactions, tmp_path: Path
+) -> None:
     if entry.name == "Random":
         pytest.skip("Random is what the others are compared with")
     held = Interactions.from_rows(split.test, planted.vocabulary)

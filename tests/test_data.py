@@ -36,7 +36,9 @@ def test_interactions_are_sorted_by_user_time_and_file_order() -> None:
     assert made.csr.toarray()[1].tolist() == [0, 0, 1, 1, 1]
 
 
-@given(st.lists(st.tuples(st.sampled_from([5, 7, 9]), st.sampled_from([10, 20, 30, 40]), st.integers(0, 3)), max_size=30))
+@given(
+    st.lists(st.tuples(st.sampled_from([5, 7, 9]), st.sampled_from([10, 20, 30, 40]), st.integers(0, 3)), max_size=30)
+)
 def test_order_equals_a_stable_pandas_sort(triples: list[tuple[int, int, int]]) -> None:
     table = rows(*triples).astype("int64")
     expected = table.sort_values(["user", "time"], kind="stable")
@@ -69,7 +71,9 @@ def test_it_equals_recboles_own_dataset_of_the_same_files(planted: AtomicData, t
     monkeypatch.setattr("sys.argv", ["x"])
     ours = dataset_of(planted, "BPR", tmp_path)
     config = Config(
-        model="BPR", dataset="planted", config_dict={"data_path": str(planted.folder.parent), "load_col": None, "state": "ERROR"}
+        model="BPR",
+        dataset="planted",
+        config_dict={"data_path": str(planted.folder.parent), "load_col": None, "state": "ERROR"},
     )
     theirs = create_dataset(config)
     theirs._change_feat_format()

@@ -5,10 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.decomposition import TruncatedSVD
-
 from closed_form_cases import (
     BLOCKS,
     WATCHED,
@@ -20,6 +16,10 @@ from closed_form_cases import (
     rows_of,
     scores_of,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.decomposition import TruncatedSVD
+
 from movierec_bench.models.factors import item_factors
 from movierec_bench.models.gram import item_gram, ridge_inverse
 from movierec_bench.models.linear import history_scores, sparse_scores

@@ -33,7 +33,9 @@ def work(argument: str, send: Any) -> None:
 
 
 def tasks(folder: Path, *arguments: str) -> list[Task]:
-    return [Task(f"{number}-{argument}", argument, folder / f"{number}.txt") for number, argument in enumerate(arguments)]
+    return [
+        Task(f"{number}-{argument}", argument, folder / f"{number}.txt") for number, argument in enumerate(arguments)
+    ]
 
 
 def outcomes(folder: Path, *arguments: str, workers: int = 1) -> dict[str, list[Any]]:
@@ -83,7 +85,9 @@ for task, message in run_tasks(tasks(Path({folder!r}), {argument!r}), work, 1, t
 
 def script(folder: Path, argument: str) -> Path:
     path = folder / "script.py"
-    path.write_text(textwrap.dedent(SCRIPT).format(tests=str(Path(__file__).parent), folder=str(folder), argument=argument))
+    path.write_text(
+        textwrap.dedent(SCRIPT).format(tests=str(Path(__file__).parent), folder=str(folder), argument=argument)
+    )
     return path
 
 

@@ -26,7 +26,9 @@ def train_rows(data: AtomicData) -> Interactions:
     return Interactions.from_rows(data.interactions, data.vocabulary)
 
 
-def fit_bpr(data: AtomicData, scratch: Path, validate: Any = None, entry: ModelEntry | None = None, **settings: Any) -> Fitted:
+def fit_bpr(
+    data: AtomicData, scratch: Path, validate: Any = None, entry: ModelEntry | None = None, **settings: Any
+) -> Fitted:
     return fit(entry or bpr(), data, train_rows(data), FitSettings(1, scratch, **settings), validate)
 
 
@@ -41,7 +43,9 @@ def scripted(recalls: list[float], taken: list[np.ndarray]) -> Any:
     return validate
 
 
-def test_stops_after_so_many_validations_without_a_better_one_and_keeps_the_best(planted: AtomicData, tmp_path: Path) -> None:
+def test_stops_after_so_many_validations_without_a_better_one_and_keeps_the_best(
+    planted: AtomicData, tmp_path: Path
+) -> None:
     taken: list[np.ndarray] = []
     validate = scripted([0.1, 0.3, 0.2, 0.3, 0.1, 0.9], taken)
     fitted = fit_bpr(planted, tmp_path, validate, bpr(stopping_step=3))
@@ -95,7 +99,9 @@ def test_an_unknown_optimiser_is_an_error(planted: AtomicData, tmp_path: Path) -
         fit_bpr(planted, tmp_path, entry=bpr(learner="adamm"), epochs=1)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW"), ("sgd", "SGD"), ("adagrad", "Adagrad")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW"), ("sgd", "SGD"), ("adagrad", "Adagrad")]
+)
 def test_optimisers_take_rate_and_decay(name: str, kind: str) -> None:
     config = {"learner": name, "learning_rate": 0.25, "weight_decay": 0.5}
     optimizer = build_optimizer(config, torch.nn.Linear(2, 2).parameters())
@@ -116,7 +122,9 @@ def test_gradients_are_clipped_when_asked(planted: AtomicData, tmp_path: Path) -
     assert moved(held) < 1e-4 < moved(free)
 
 
-def test_nothing_is_written_outside_the_scratch_folder(planted: AtomicData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_written_outside_the_scratch_folder(
+    planted: AtomicData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     empty = tmp_path / "working_directory"
     empty.mkdir()
     monkeypatch.chdir(empty)

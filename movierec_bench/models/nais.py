@@ -69,7 +69,7 @@ class TableNAIS(RowReader, NAIS):
 
     def _draw_targets(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Movies to score: int64 [B, 2T] and their labels float32 [B, 2T]."""
-        unseen = 1 - rows
+        unseen = 1 - rows + 1e-9  # who has seen everything draws from that; the labels are looked up
         unseen[:, 0] = 0
         seen = torch.multinomial(rows, self.targets_per_user, replacement=True)
         others = torch.multinomial(unseen, self.targets_per_user * self.negatives, replacement=True)
@@ -81,8 +81,11 @@ class TableNAIS(RowReader, NAIS):
         source = self.item_src_embedding(item)
         target = self.item_dst_embedding(targets)
         similarity = torch.einsum("nd,ntd->nt", source, target)
-        flat = self.attention_mlp(target, source)  # RecBole's: the product is symmetric, one source a row
-        return similarity, torch.exp(flat)
+        if self.algorithm == "prod":
+            inputs = source.unsqueeze(1) * target
+        else:
+            inputs = torch.cat([source.unsqueeze(1).expand_as(target), target], dim=2)
+        return similarity, torch.exp(self.mlp_layers(inputs) @ self.weight_layer).squeeze(2)
 
     def _combine(
         self, sums: torch.Tensor, weights: torch.Tensor, length: torch.Tensor, bias: torch.Tensor

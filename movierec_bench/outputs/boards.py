@@ -62,9 +62,9 @@ class Boards:
         ]
         if self.against is not None:
             lines.append(
-                f"against {self.against}: public {first[GAIN_PUBLIC]:+.4f}, private {first[GAIN_PRIVATE]:+.4f}; over the "
-                f"splits {self._spread(GAIN_PUBLIC)}, {self._spread(GAIN_PRIVATE)}; in {self.agreement:.0%} of them "
-                "both boards name the same better one"
+                f"against {self.against}: public {first[GAIN_PUBLIC]:+.4f}, private {first[GAIN_PRIVATE]:+.4f}; "
+                f"over the splits {self._spread(GAIN_PUBLIC)}, {self._spread(GAIN_PRIVATE)}; "
+                f"in {self.agreement:.0%} of them both boards name the same better one"
             )
         return "\n".join(lines)
 
@@ -109,12 +109,13 @@ def score_boards(
             score(path, answers, dataset, str(atomic), seed)  # refuses what is no valid submission
     recall = recall_by_user(submission, answers)
     public_users = _public_users(public_share, len(recall))
-    public = _drawn(len(recall), public_users, splits, seed)
-    columns = dict(zip((PUBLIC, PRIVATE), _both_means(recall.to_numpy(), public)))
+    values, columns = [recall], [PUBLIC, PRIVATE]
     if against is not None:
-        gain = (recall - recall_by_user(against, answers)).to_numpy()
-        columns.update(zip((GAIN_PUBLIC, GAIN_PRIVATE), _both_means(gain, public)))
-    table = pd.DataFrame({SPLIT: np.arange(1, splits + 1), **columns})
+        values.append(recall - recall_by_user(against, answers))
+        columns += [GAIN_PUBLIC, GAIN_PRIVATE]
+    means = _split_means(np.column_stack(values), public_users, splits, seed)
+    table = pd.DataFrame(means, columns=columns)
+    table.insert(0, SPLIT, np.arange(1, splits + 1))
     name = None if against is None else str(against)
     return Boards(str(submission), name, len(recall), public_users, float(recall.mean()), table)
 
@@ -129,14 +130,13 @@ def _public_users(share: float, users: int) -> int:
     return public
 
 
-def _drawn(users: int, public_users: int, splits: int, seed: int) -> np.ndarray:
-    """int64 [splits, public_users]: the positions of the public board's users in each split."""
+def _split_means(values: np.ndarray, public_users: int, splits: int, seed: int) -> np.ndarray:
+    """Means over the public and over the other users: of each column of ``values``, float64 [splits, 2 C]."""
     rng = np.random.default_rng(seed)
-    return np.stack([rng.permutation(users)[:public_users] for _ in range(splits)])
-
-
-def _both_means(values: np.ndarray, public: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(means over the public users, means over the others) of each split, float64 [splits]."""
-    public_sums = values[public].sum(axis=1)
-    private_users = len(values) - public.shape[1]
-    return public_sums / public.shape[1], (values.sum() - public_sums) / private_users
+    users, columns = values.shape
+    means = np.empty((splits, columns, 2))
+    for split in range(splits):
+        shuffled = values[rng.permutation(users)]
+        means[split, :, 0] = shuffled[:public_users].mean(axis=0)
+        means[split, :, 1] = shuffled[public_users:].mean(axis=0)
+    return means.reshape(splits, 2 * columns)

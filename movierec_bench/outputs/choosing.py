@@ -41,9 +41,9 @@ STEPS = 20  # models that a greedy search mixes at most
 Numbers = Union[str, Sequence[float]]
 Named = Union[str, Mapping[str, Any]]
 
-_RULE_OPTIONS = ("weights", "depth", "rrf_k")
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(RULES, _RULE_OPTIONS),
+    **dict.fromkeys(RULES, ("weights", "depth")),
+    RRF: ("weights", "depth", "rrf_k"),
     CONCAT: ("firsts",),
     ROUTE: ("by", "routes", "judges"),
     FIT: ("rule", "depth", "rrf_k", "seed"),
@@ -65,9 +65,13 @@ class Choice:
 
     @property
     def seed(self) -> int:
+        """Seed of every draw."""
         return int(self.options.get("seed", self.run.read_manifest().seed))
 
     def rule(self, name: str) -> Rule:
+        """The rule ``name`` with the settings asked for. Raises ConfigError."""
+        if name != RRF and "rrf_k" in self.options:
+            raise ConfigError(f"rrf_k means nothing for the rule {name!r}; leave it out, or choose {RRF}")
         return Rule.of(name, self.options.get("depth"), self.options.get("rrf_k"))
 
 
@@ -152,13 +156,14 @@ def _searched(choice: Choice) -> Recipe:
     return _weighted(choice, best.rule, best.weights, _search_notes(trials, len(users), folds, steps, choice.seed))
 
 
-def _search_notes(trials: Iterable[Trial], users: int, folds: np.ndarray, steps: int, seed: int) -> dict[str, Any]:
+def _search_notes(trials: Sequence[Trial], users: int, folds: np.ndarray, steps: int, seed: int) -> dict[str, Any]:
     """What a search looked at and found, as plain values."""
     return {
         "users": users,
         "folds": int(folds.max()) + 1,
         "steps": steps,
         "seed": seed,
+        f"best_single_out_of_fold_{MAIN_METRIC}": round(max(trial.steps[0] for trial in trials), 6),
         f"out_of_fold_{MAIN_METRIC}": {rule_text(trial.rule): round(trial.recall, 6) for trial in trials},
     }
 

@@ -150,25 +150,25 @@ def ensemble(
         steps=steps,
         seed=seed,
     )
+    started = time.perf_counter()
     folder = RunFolder(Path(run))
     manifest = folder.read_manifest()
-    started = time.perf_counter()
-    if recipe is not None:
+    if recipe is None:
+        method = AUTO if method is None else method
+        check_choice("method", method, METHODS)
+        check_options(method, options)
+        routed_to = list(pairs(options.get("routes", {})).values())
+        members = find_members(folder, models or routed_to or "all", configs)
+        check_members(folder, members)
+        data = read_data(folder, atomic)
+        chosen = choose(Choice(folder, data, name or method, method, members, options))
+        chosen = replace(chosen, data_hash=manifest.data_hash, protocol_hash=manifest.protocol_hash)
+    else:
         _check_alone(options, method=method, models=models, configs=configs)
         chosen = Recipe.read(Path(recipe))
         chosen = chosen if name is None else replace(chosen, name=name)
         chosen.check_belongs(folder.path, manifest)
         data = read_data(folder, atomic)
-    else:
-        method = AUTO if method is None else method
-        check_choice("method", method, METHODS)
-        check_options(method, options)
-        wanted = models if models is not None else ",".join(pairs(options.get("routes", {})).values()) or "all"
-        members = find_members(folder, wanted, configs)
-        check_members(folder, members)
-        data = read_data(folder, atomic)
-        chosen = choose(Choice(folder, data, name or method, method, members, options))
-        chosen = replace(chosen, data_hash=manifest.data_hash, protocol_hash=manifest.protocol_hash)
     _check_name(folder, chosen)
     return _Maker(folder, data, chosen, manifest.seed).make(time.perf_counter() - started)
 

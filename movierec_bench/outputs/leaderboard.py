@@ -34,6 +34,7 @@ from movierec_bench.schema import (
     METRICS,
     ConfigError,
     DataError,
+    PathLike,
 )
 from movierec_bench.scoring import paired_tests
 
@@ -121,7 +122,7 @@ class Board:
 
 
 def leaderboard(
-    run: Union[str, Path],
+    run: PathLike,
     sort: str = MAIN_METRIC,
     family: Optional[str] = None,
     status: Optional[str] = None,

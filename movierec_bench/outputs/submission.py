@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Callable, Optional, Union
+from typing import Callable, Optional
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from movierec_bench.schema import (
     USER,
     DataError,
     K,
+    PathLike,
     Vocabulary,
 )
 from movierec_bench.scoring import bootstrap_interval, per_user
@@ -87,7 +88,7 @@ class ScoreResult:
         return "\n".join(lines)
 
 
-def submit(run: Union[str, Path], model: str, atomic: Optional[str] = None) -> Path:
+def submit(run: PathLike, model: str, atomic: Optional[PathLike] = None) -> Path:
     """The path of the submission written from the stored refit ranking of ``model``.
 
     Args:
@@ -296,10 +297,10 @@ def _message(where: str, found: str, expected: str, next_step: str) -> str:
 
 
 def score(
-    submission: Union[str, Path],
-    answers: Optional[Union[str, Path]] = None,
+    submission: PathLike,
+    answers: Optional[PathLike] = None,
     dataset: Optional[str] = None,
-    atomic: str = "atomic_data",
+    atomic: PathLike = "atomic_data",
     seed: int = 42,
 ) -> ScoreResult:
     """What a submission is worth: checked and, given answers, scored with the competition's Recall@10.
@@ -348,7 +349,7 @@ def _line(text: DelimitedText, row: int) -> str:
     return next(islice(places, row, None), text.path.name)
 
 
-def recall_by_user(submission: Union[str, Path], answers: Union[str, Path]) -> pd.Series:
+def recall_by_user(submission: PathLike, answers: PathLike) -> pd.Series:
     """Recall@10 of every user with answers, by user, of a submission that `score` has found valid.
 
     Raises:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Optional, Protocol
+from collections.abc import Iterator
+from typing import Any, Optional, Protocol
 
 import numpy as np
 import torch
@@ -72,7 +73,9 @@ class NegativeSampler:
         if settings["distribution"] == "none":
             return None
         if settings["dynamic"]:
-            raise ConfigError("train_neg_sample_args: dynamic: true is not offered; expected false (uniform or popularity)")
+            raise ConfigError(
+                "train_neg_sample_args: dynamic: true is not offered; expected false (uniform or popularity)"
+            )
         power = float(settings["alpha"]) if settings["distribution"] == "popularity" else None
         return cls(rows, int(settings["sample_num"]), power)
 

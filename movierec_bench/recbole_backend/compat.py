@@ -6,8 +6,9 @@ only names that are missing, so it becomes a no-op on a RecBole that no longer n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import numpy as np
 import torch

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Optional
 
 from movierec_bench.catalog import ModelEntry, recbole_defaults
 from movierec_bench.recbole_backend import compat
@@ -82,7 +83,10 @@ def _import_model_class(entry: ModelEntry) -> Any:
     if entry.source == "recbole" and importlib.util.find_spec(module_name) is None:
         try:
             return get_model(entry.class_name)
-        except (ValueError, ModuleNotFoundError) as error:  # RecBole looks for its tree models last, and they need a package
+        except (
+            ValueError,
+            ModuleNotFoundError,
+        ) as error:  # RecBole looks for its tree models last, and they need a package
             raise ConfigError(f"{entry.path}: RecBole has no model {entry.class_name!r} here: {error}") from error
     try:
         module = importlib.import_module(module_name)
@@ -143,7 +147,9 @@ def _check_survived(entry: ModelEntry, settings: Mapping[str, Any], config: Conf
             continue  # RecBole completes these two
         if key == "train_neg_sample_args" and wanted is None and found["distribution"] == "none":
             continue  # RecBole's way of writing that no negatives are drawn
-        raise ConfigError(f"{entry.path}: {key} was set to {wanted!r}, but RecBole made it {found!r}; change that setting")
+        raise ConfigError(
+            f"{entry.path}: {key} was set to {wanted!r}, but RecBole made it {found!r}; change that setting"
+        )
 
 
 def _same(wanted: Any, found: Any) -> bool:

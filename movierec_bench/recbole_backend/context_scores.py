@@ -9,10 +9,11 @@ RecBole's own ``predict`` does the rest. All in blocks of bounded memory, equal 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from typing import Any, Callable, Iterable, Mapping, Sequence
+from typing import Any, Callable
 
 import torch
 from recbole.data.interaction import Interaction
@@ -207,13 +208,19 @@ def _fwfm(model: FwFM, block: Block) -> Tensor:
         logits += weight(a, b) * (fields.users[:, m] * fields.users[:, n]).sum(1, keepdim=True)
     for (m, a), (n, b) in combinations(list(enumerate(fields.item_slots)), 2):
         logits += weight(a, b) * (fields.items[:, m] * fields.items[:, n]).sum(1)
-    towards = [sum(weight(a, b) * fields.users[:, m] for m, a in enumerate(fields.user_slots)) for b in fields.item_slots]
+    towards = [
+        sum(weight(a, b) * fields.users[:, m] for m, a in enumerate(fields.user_slots)) for b in fields.item_slots
+    ]
     return logits.addmm_(torch.cat(towards, dim=1), fields.items.flatten(1).T)
 
 
 def _dssm(model: DSSM, block: Block) -> Tensor:
-    users = torch.cat([part for part in model.double_tower_embed_input_fields(block.users)[:2] if part is not None], dim=1)
-    items = torch.cat([part for part in model.double_tower_embed_input_fields(block.items)[2:] if part is not None], dim=1)
+    users = torch.cat(
+        [part for part in model.double_tower_embed_input_fields(block.users)[:2] if part is not None], dim=1
+    )
+    items = torch.cat(
+        [part for part in model.double_tower_embed_input_fields(block.items)[2:] if part is not None], dim=1
+    )
     of_users = model.user_mlp_layers(users.flatten(1))
     of_items = model.item_mlp_layers(items.flatten(1))
     return nn.functional.normalize(of_users, eps=1e-8) @ nn.functional.normalize(of_items, eps=1e-8).T

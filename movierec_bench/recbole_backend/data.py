@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import functools
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Optional, Sequence
+from typing import Any, Optional
 
 import numba
 import numpy as np
@@ -309,7 +310,11 @@ def padded_history(
     source = (indptr[1:] - length)[:, None] + column[None, :]
     matrix = np.zeros(inside.shape, dtype=np.int64)
     matrix[inside] = indices[source[inside]]
-    return torch.from_numpy(matrix), torch.from_numpy(inside.astype(np.float32)), torch.from_numpy(length.astype(np.int64))
+    return (
+        torch.from_numpy(matrix),
+        torch.from_numpy(inside.astype(np.float32)),
+        torch.from_numpy(length.astype(np.int64)),
+    )
 
 
 def _no_histories(
@@ -337,5 +342,7 @@ def _wanted_item_fields(config: Any) -> list[str]:
     named = known if named == "*" else [field for field in named if field != ITEM_FIELD]
     for field in named:
         if field not in known:
-            raise ConfigError(f"load_col names the item field {field!r}; expected some of {', '.join([ITEM_FIELD, *known])}")
+            raise ConfigError(
+                f"load_col names the item field {field!r}; expected some of {', '.join([ITEM_FIELD, *known])}"
+            )
     return named

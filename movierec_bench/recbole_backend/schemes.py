@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import importlib
 import math
-from typing import Any, Callable, Iterable, Mapping, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Callable, Protocol
 
 import numpy as np
 import torch
@@ -32,9 +33,7 @@ class Scheme(Protocol):
 def build_scheme(entry: ModelEntry, config: Any, model: Any) -> Scheme:
     """The scheme the catalogue names. Raises ConfigError for an unknown one."""
     if entry.scheme not in SCHEMES:
-        raise ConfigError(
-            f"{entry.path}: 'catalog.scheme' is {entry.scheme!r}; expected one of {', '.join(SCHEMES)}"
-        )
+        raise ConfigError(f"{entry.path}: 'catalog.scheme' is {entry.scheme!r}; expected one of {', '.join(SCHEMES)}")
     module, name = SCHEMES[entry.scheme].split(":")
     scheme: Scheme = getattr(importlib.import_module(f"{__package__}.{module}"), name)(config, model)
     return scheme
@@ -51,9 +50,7 @@ class PlainScheme:
     def epoch(self, batches: Batches, rng: np.random.Generator) -> float:
         """Train one epoch; the mean loss a step."""
         self._model.train()
-        return train_pass(
-            self._config, self._model, self._model.calculate_loss, self._optimizer, batches.epoch(rng)
-        )
+        return train_pass(self._config, self._model, self._model.calculate_loss, self._optimizer, batches.epoch(rng))
 
 
 # ``catalog.scheme`` to module of this package and class, built as Class(config, model).
@@ -92,7 +89,7 @@ def train_pass(
     for batch in batches:
         optimizer.zero_grad()
         losses = loss_of(batch.to(config["device"]))
-        loss = sum(losses) if isinstance(losses, tuple) else losses
+        loss = torch.stack(losses).sum() if isinstance(losses, tuple) else losses
         value = float(loss.item())
         if not math.isfinite(value):
             raise ModelError(

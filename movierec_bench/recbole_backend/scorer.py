@@ -21,9 +21,7 @@ ScoreBlock = Callable[[np.ndarray], torch.Tensor]
 _PAIRS_A_STEP = 200_000  # (user, movie) pairs a model without full_sort_predict scores at once
 
 
-def score_blocks(
-    entry: ModelEntry, model: Any, config: Any, history: Interactions, items: Interaction
-) -> ScoreBlock:
+def score_blocks(entry: ModelEntry, model: Any, config: Any, history: Interactions, items: Interaction) -> ScoreBlock:
     """A function from users to their scores for every movie.
 
     Args:
