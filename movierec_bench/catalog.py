@@ -26,17 +26,47 @@ TRAINERS = ("closed_form", "epochs")
 BATCHES = ("none", "interactions", "users", "items", "sequences", "windows", "knowledge", "table")
 HISTORIES = ("none", "rows", "autoencoder", "interaction_matrix", "history_matrix", "sequence")
 _CATALOG_KEYS = (
-    "family", "source", "class", "groups", "trainer", "batches", "history", "scheme", "needs", "stages", "resources",
-)  # fmt: skip
+    "family",
+    "source",
+    "class",
+    "groups",
+    "trainer",
+    "batches",
+    "history",
+    "scheme",
+    "needs",
+    "stages",
+    "resources",
+)
 # What the protocol decides for every model alike; a model's YAML may not.
 PROTOCOL_KEYS = frozenset(
-    {
-        "eval_args", "metrics", "topk", "valid_metric", "valid_metric_bigger", "eval_batch_size",
-        "metric_decimal_place", "repeatable", "seed", "reproducibility", "benchmark_filename", "data_path", "dataset",
-        "rm_dup_inter", "user_inter_num_interval", "item_inter_num_interval", "val_interval",
-        "filter_inter_by_user_or_item", "checkpoint_dir", "model", "USER_ID_FIELD", "ITEM_ID_FIELD", "TIME_FIELD", "LABEL_FIELD",
-    }
-)  # fmt: skip
+    [
+        "eval_args",
+        "metrics",
+        "topk",
+        "valid_metric",
+        "valid_metric_bigger",
+        "eval_batch_size",
+        "metric_decimal_place",
+        "repeatable",
+        "seed",
+        "reproducibility",
+        "benchmark_filename",
+        "data_path",
+        "dataset",
+        "model",
+        "checkpoint_dir",
+        "rm_dup_inter",
+        "user_inter_num_interval",
+        "item_inter_num_interval",
+        "val_interval",
+        "filter_inter_by_user_or_item",
+        "USER_ID_FIELD",
+        "ITEM_ID_FIELD",
+        "TIME_FIELD",
+        "LABEL_FIELD",
+    ]
+)
 CLOSED_GROUPS = ("all", *FAMILIES)  # groups every model joins by itself
 
 
