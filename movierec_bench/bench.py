@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import importlib.metadata
-import json
 import logging
 import os
 import shlex
-import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,10 +16,20 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from movierec_bench.atomic import AtomicData, read_atomic
-from movierec_bench.catalog import ConfigFolders, ModelEntry, load_catalog, select
+from movierec_bench.catalog import load_catalog, select
+from movierec_bench.jobs import (
+    Job,
+    find_dataset,
+    forget,
+    is_due,
+    make_job,
+    only_run,
+    open_run,
+    protocol_of,
+    status_of,
+)
 from movierec_bench.outputs.leaderboard import Board, build_board
 from movierec_bench.outputs.submission import make_submission
 from movierec_bench.processes import Ended, Send, Task, run_tasks
@@ -34,57 +40,21 @@ from movierec_bench.results import (
     FAILED,
     SKIPPED,
     Fingerprint,
-    ModelFolder,
     RunFolder,
-    RunManifest,
     Seconds,
     Status,
     write_csv,
     write_parquet,
     write_yaml,
 )
-from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, ConfigError, DataError, EpochRecord, K, PathLike
-from movierec_bench.split import Protocol, Split, load_protocol, make_split, read_split, write_split
+from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, ConfigError, EpochRecord, K, PathLike
+from movierec_bench.split import Split, read_split
 
 if TYPE_CHECKING:  # torch and RecBole take seconds to import; only the models' processes need them
     from movierec_bench.recbole_backend.data import Interactions
     from movierec_bench.recbole_backend.trainer import Fitted, Validate
 
 logger = logging.getLogger(__name__)
-
-_VERSIONS_OF = ("movierec_bench", "recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "numba", "pyarrow")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One model of one run: everything its process is told.
-
-    Attributes:
-        entry: the catalogued model.
-        dataset: folder of the atomic files.
-        run: folder of the run.
-        seed: seed of everything random in the model.
-        budget: seconds of training, in the fit and again in the refit; None: no limit.
-        filter: the candidate filter as given; empty for none.
-        refit: whether to train again on every row and submit.
-        fingerprint: what the fit depends on.
-        kept: the status of a fit that stands, so that only the refit is due; None: start afresh.
-    """
-
-    entry: ModelEntry
-    dataset: Path
-    run: Path
-    seed: int
-    budget: Optional[float]
-    filter: str
-    refit: bool
-    fingerprint: str
-    kept: Optional[Status] = None
-
-    @property
-    def folder(self) -> ModelFolder:
-        """The model's folder in the run."""
-        return RunFolder(self.run).model(self.entry.name)
 
 
 @dataclass(frozen=True)
@@ -141,15 +111,16 @@ def run(
     filters = str(Filters.parse(filter))
     _check_positive("--workers", workers)
     _check_positive("--budget", budget)
-    rules = _protocol(configs, protocol)
+    rules = protocol_of(configs, protocol)
     folder = find_dataset(atomic, dataset)
     run_folder = RunFolder(Path(out) / folder.name)
-    with _only_run(run_folder):
-        manifest = _open_run(run_folder, folder, rules, seed, fresh, command)
+    with only_run(run_folder):
+        manifest = open_run(run_folder, folder, rules, seed, fresh, command)
         jobs = [
-            _job(entry, run_folder, folder, manifest, seed, budget, filters, refit=not no_refit) for entry in entries
+            make_job(entry, run_folder, folder, manifest, seed, budget, filters, refit=not no_refit)
+            for entry in entries
         ]
-        _run_jobs(run_folder, [job for job in jobs if _is_due(job)], workers, quiet)
+        _run_jobs(run_folder, [job for job in jobs if is_due(job)], workers, quiet)
         board = build_board(run_folder)
         board.write(run_folder)
     return board
@@ -181,6 +152,7 @@ def bench_model(job: Job, send: Send) -> None:
             with clock.phase("score"):
                 status = _score(job, data, split, fitted)
             _store_fit(job, fitted, replace(status, seconds=clock.seconds, peak_rss_mb=peak_rss_mb()))
+            del fitted  # the refit needs the memory
         if job.refit:
             every_row = _rows(split.train, split.valid, split.test)
             with clock.phase("refit"):
@@ -198,21 +170,6 @@ def bench_model(job: Job, send: Send) -> None:
         job.folder.write_status(replace(status, seconds=clock.seconds, peak_rss_mb=peak_rss_mb()))
 
 
-def find_dataset(atomic: PathLike, name: Optional[str]) -> Path:
-    """The folder of a converted data set. Raises DataError when it is missing or the choice is unclear."""
-    root = Path(atomic)
-    there = (
-        sorted(path.name for path in root.iterdir() if (path / f"{path.name}.inter").is_file()) if root.is_dir() else []
-    )
-    if not there:
-        raise DataError(f"{root} holds no converted data set; run `python -m movierec_bench convert` first")
-    if name is None and len(there) > 1:
-        raise DataError(f"{root} holds {', '.join(there)}; say which with --dataset NAME")
-    if name is not None and name not in there:
-        raise DataError(f"{root} holds no data set {name!r}; expected one of {', '.join(there)}")
-    return root / (name or there[0])
-
-
 def peak_rss_mb() -> float:
     """Peak resident memory of this process so far, in MiB."""
     import psutil
@@ -225,120 +182,6 @@ def peak_rss_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-# -- the run folder ---------------------------------------------------------------------------
-
-
-@contextmanager
-def _only_run(run_folder: RunFolder) -> Iterator[None]:
-    """Hold the run folder; a second run at the same time is refused. Freed when the process dies."""
-    run_folder.path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run_folder.path.parent / f".{run_folder.path.name}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise ConfigError(
-            f"{run_folder.path} is being written by another run; wait for it to end, or choose another --out"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _open_run(
-    run_folder: RunFolder, dataset: Path, rules: Protocol, seed: int, fresh: bool, command: str
-) -> RunManifest:
-    """The run's manifest, with the split on disk; a folder of other data or protocol is refused."""
-    data = read_atomic(dataset)
-    manifest = RunManifest(
-        dataset=data.name,
-        atomic=str(dataset.parent),
-        data_hash=data.data_hash,
-        protocol=rules.name,
-        protocol_hash=rules.hash,
-        seed=seed,
-        versions={name: importlib.metadata.version(name) for name in _VERSIONS_OF},
-        command=command,
-    )
-    if fresh and run_folder.path.exists():
-        shutil.rmtree(run_folder.path)
-    if run_folder.manifest.exists():
-        _check_same(run_folder, run_folder.read_manifest(), manifest)
-    elif run_folder.path.exists() and any(run_folder.path.iterdir()):
-        raise DataError(
-            f"{run_folder.path} is not empty and holds no manifest.json, so it is no run of ours; "
-            "choose another --out, or --fresh to delete it and start anew"
-        )
-    if not all((run_folder.split / f"{part}.parquet").is_file() for part in ("train", "valid", "test")):
-        write_split(make_split(data.interactions, rules), run_folder.split)
-    run_folder.write_manifest(manifest)
-    return manifest
-
-
-def _check_same(run_folder: RunFolder, there: RunManifest, wanted: RunManifest) -> None:
-    for what, found, expected in (
-        ("data", there.data_hash, wanted.data_hash),
-        ("protocol", f"{there.protocol} {there.protocol_hash}", f"{wanted.protocol} {wanted.protocol_hash}"),
-    ):
-        if found != expected:
-            raise DataError(
-                f"{run_folder.path} holds a run of other {what} (found {found}, expected {expected}), "
-                "and results of both cannot stand on one board; choose another --out, or --fresh to start anew"
-            )
-
-
-def _protocol(configs: Optional[PathLike], name: Optional[str]) -> Protocol:
-    rules = load_protocol(ConfigFolders(configs).file("protocol.yaml"))
-    return rules if name is None else dataclasses.replace(rules, name=name)
-
-
-# -- what is due ------------------------------------------------------------------------------
-
-
-def _job(
-    entry: ModelEntry,
-    run_folder: RunFolder,
-    dataset: Path,
-    manifest: RunManifest,
-    seed: int,
-    budget: Optional[float],
-    filters: str,
-    refit: bool,
-) -> Job:
-    depends_on = [entry.fingerprint(), manifest.data_hash, manifest.protocol_hash, seed, filters]
-    fingerprint = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
-    job = Job(entry, dataset, run_folder.path, seed, budget, filters, refit, fingerprint)
-    return replace(job, kept=_kept_fit(job))
-
-
-def _kept_fit(job: Job) -> Optional[Status]:
-    """The stored status whose fit still stands, if there is one."""
-    folder = job.folder
-    if not folder.status.exists():
-        return None
-    try:
-        status = folder.read_status()
-    except DataError as error:
-        logger.warning("%s; the model is redone", error)
-        return None
-    stands = status.fingerprint.fit == job.fingerprint and status.metrics and status.state != SKIPPED
-    if stands and status.state == FAILED:  # its refit failed; the fit before it had succeeded
-        return replace(status, state=DONE, error=None)
-    if stands and status.state == BUDGET and job.budget != status.budget:
-        return None  # another budget may take it further
-    return status if stands else None
-
-
-def _is_due(job: Job) -> bool:
-    stored = job.folder.read_status() if job.kept is not None else None
-    return (
-        stored is None
-        or stored.state == FAILED
-        or (job.refit and stored.fingerprint.refit != job.fingerprint)
-        or (job.refit and not RunFolder(job.run).submission(job.entry.name).is_file())
-    )
-
-
 # -- running ----------------------------------------------------------------------------------
 
 
@@ -349,9 +192,9 @@ def _run_jobs(run_folder: RunFolder, jobs: list[Job], workers: int, quiet: bool)
     threads = max(1, (os.cpu_count() or 1) // workers)
     with listener(len(jobs), quiet) as listening:
         for job in jobs:
-            _forget(job)
+            forget(job)
             if job.entry.needs:
-                status = _status(job, SKIPPED, f"needs {job.entry.needs}")
+                status = status_of(job, SKIPPED, f"needs {job.entry.needs}")
                 job.folder.write_status(status)
                 listening.finished(status)
         for task, message in run_tasks(tasks, bench_model, workers, threads):
@@ -367,31 +210,10 @@ def _run_jobs(run_folder: RunFolder, jobs: list[Job], workers: int, quiet: bool)
                 build_board(run_folder).write(run_folder)
 
 
-def _forget(job: Job) -> None:
-    """Remove what an earlier attempt left, so that nothing stale is taken for a result."""
-    RunFolder(job.run).submission(job.entry.name).unlink(missing_ok=True)
-    if job.kept is None and job.folder.path.exists():
-        shutil.rmtree(job.folder.path)
-    job.folder.path.mkdir(parents=True, exist_ok=True)
-
-
 def _record_failure(job: Job, phase: str, error: str) -> None:
     """Keep the scores of a fit that had succeeded before its refit failed."""
-    before = job.folder.read_status() if job.folder.status.exists() else _status(job, FAILED, None)
+    before = job.folder.read_status() if job.folder.status.exists() else status_of(job, FAILED)
     job.folder.write_status(replace(before, state=FAILED, error=f"in {phase}: {error}"))
-
-
-def _status(job: Job, state: str, error: Optional[str]) -> Status:
-    return Status(
-        model=job.entry.name,
-        state=state,
-        family=job.entry.family,
-        source=job.entry.source,
-        error=error,
-        fingerprint=Fingerprint(fit=job.fingerprint),
-        budget=job.budget,
-        filter=job.filter or None,
-    )
 
 
 # -- the steps of one model -------------------------------------------------------------------
@@ -454,9 +276,10 @@ def _score(job: Job, data: AtomicData, split: Split, fitted: Fitted) -> Status:
     scores = per_user(topk, split.test)
     write_parquet(job.folder.per_user, scores)
     summary = summarize(scores, topk, n_items=len(data.vocabulary.items), seed=job.seed)
-    status = _status(job, BUDGET if fitted.out_of_budget else DONE, None)
+    status = status_of(job, BUDGET if fitted.out_of_budget else DONE)
     return replace(
         status,
+        fit_out_of_budget=fitted.out_of_budget,
         epochs=len(fitted.epochs) or None,
         best_epoch=fitted.best_epoch,
         users=int(summary.pop("users")),

@@ -10,8 +10,10 @@ nothing and what ties on paper ties here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 import numba
 import numpy as np
@@ -27,6 +29,7 @@ RRF_K = 60.0
 MOST_WEIGHT = 1000.0
 
 _HEAD, _TAIL_WEIGHT = 10, 0.3  # ranks 1-10 weigh 1, the ranks behind them 0.3 (t3-16)
+_USERS_A_THREAD = 1000  # fewer users are not worth another thread
 _BLOCK_BYTES = 64 * 2**20  # bytes, the most that one block of points of a score rule may take
 
 
@@ -124,7 +127,9 @@ def mix(
     step = _users_a_block(rule, items)
     for start in range(0, n_users, step):
         block = slice(start, start + step)
-        fill_mix(
+        _in_threads(
+            fill_mix,
+            min(step, n_users - start),
             items[:, block],
             points(rule, items[:, block], None if scores is None else scores[:, block]),
             weights[:, block],
@@ -132,7 +137,6 @@ def mix(
             rule.best_rank_first,
             best_items[block],
             best_totals[block],
-            _chunks(),
         )
     totals = np.where(best_items > 0, best_totals / UNIT, np.nan)
     return best_items, totals.astype(np.float32)
@@ -162,7 +166,8 @@ def points(rule: Rule, items: np.ndarray, scores: Optional[np.ndarray] = None) -
     if not np.isfinite(scores[:, :, :depth][listed]).all():
         raise DataError("a stored score is not finite; expected finite scores; mix by ranks, such as with rrf")
     spread = np.zeros((*items.shape[:2], depth), dtype=np.float32)
-    fill_spread(items[:, :, :depth], scores[:, :, :depth], rule.name == ZSCORE, spread)
+    by_deviation = rule.name == ZSCORE
+    _in_threads(fill_spread, items.shape[1], items[:, :, :depth], scores[:, :, :depth], by_deviation, spread)
     return spread
 
 
@@ -198,7 +203,9 @@ def hits_with(
         int16 [C, U].
     """
     hits = np.zeros((len(members), items.shape[1]), dtype=np.int16)
-    fill_hits(
+    _in_threads(
+        fill_hits,
+        items.shape[1],
         items,
         rule_points,
         np.asarray(weights, dtype=np.float64),
@@ -210,7 +217,6 @@ def hits_with(
         held_items,
         k,
         hits,
-        _chunks(),
     )
     return hits
 
@@ -238,7 +244,8 @@ def concatenate(items: np.ndarray, order: np.ndarray, firsts: np.ndarray, k: int
     order = np.asarray(order, dtype=np.int64)
     order = np.broadcast_to(order[:, None] if order.ndim == 1 else order, (n_members, n_users))
     best_items = np.zeros((n_users, k), dtype=np.int32)
-    fill_concatenation(items, order, np.asarray(firsts, dtype=np.int64), _n_items(items), best_items, _chunks())
+    firsts = np.asarray(firsts, dtype=np.int64)
+    _in_threads(fill_concatenation, n_users, items, order, firsts, _n_items(items), best_items)
     return best_items
 
 
@@ -265,6 +272,16 @@ def _users_a_block(rule: Rule, items: np.ndarray) -> int:
     return max(1, _BLOCK_BYTES // (4 * items.shape[0] * min(rule.depth, items.shape[2])))
 
 
-def _chunks() -> int:
-    """Shares that the users are dealt to, a few for each thread so that none waits long for the last."""
-    return 4 * numba.get_num_threads()
+def _in_threads(kernel: Callable[..., None], n_users: int, *arguments: Any) -> None:
+    """Runs a kernel for all users, in equal shares, in as many threads as numba is told to use.
+
+    Kernels free the interpreter's lock. Numba's own parallel loops take several times as long to compile.
+    """
+    threads = numba.get_num_threads()
+    if threads == 1 or n_users < _USERS_A_THREAD:
+        kernel(0, n_users, *arguments)
+        return
+    edges = [n_users * share // threads for share in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(kernel, *share, *arguments) for share in zip(edges[:-1], edges[1:])]:
+            done.result()

@@ -109,7 +109,6 @@ def top_k(
     if allowed is None:
         allowed = _everything(n_user_ix, n_item_ix)
     _check_keys(allowed, seen)
-    seen = seen if seen.has_sorted_indices else seen.sorted_indices()
     best_items = np.zeros((len(user_ix), k), dtype=np.int32)
     best_scores = np.full((len(user_ix), k), np.nan, dtype=np.float32)
     rows = max(1, block_bytes // (4 * n_item_ix))

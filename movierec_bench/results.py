@@ -126,6 +126,7 @@ class Status:
         users: users with held-out rows.
         missing_users: those of them that the model could not rank.
         budget: seconds of training that the fit and the refit were each allowed; None for no limit.
+        fit_out_of_budget: whether the budget ended the fit.
         filter: the candidate filter in force; None for none.
 
     Raises:
@@ -146,6 +147,7 @@ class Status:
     users: int = 0
     missing_users: int = 0
     budget: Optional[float] = None
+    fit_out_of_budget: bool = False
     filter: Optional[str] = None
 
     def __post_init__(self) -> None:
@@ -385,7 +387,7 @@ def _value(hint: Any, found: Any, where: str) -> Any:
 
 def _of_kind(kinds: tuple[type[Any], ...], found: Any, where: str) -> Any:
     allowed = (*kinds, int) if float in kinds else kinds
-    if isinstance(found, bool) or not isinstance(found, allowed):
+    if isinstance(found, bool) != (bool in kinds) or not isinstance(found, allowed):
         expected = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
         raise DataError(f"{where} is {found!r:.60}; expected {expected}; {_REDO}")
     return found

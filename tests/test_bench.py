@@ -18,7 +18,8 @@ from conftest import planted_competition
 from filelock import FileLock
 
 from movierec_bench.atomic import read_atomic, write_atomic
-from movierec_bench.bench import find_dataset, run
+from movierec_bench.bench import run
+from movierec_bench.jobs import find_dataset
 from movierec_bench.outputs.submission import validate_submission
 from movierec_bench.results import RunFolder
 from movierec_bench.schema import BOARD_COLUMNS, ConfigError, DataError

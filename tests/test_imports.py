@@ -24,7 +24,7 @@ FLOW = [
     ["results"],
     ["segments", "mixing_kernels", "mixing", "mix_search"],
     ["outputs"],
-    ["processes", "progress"],
+    ["jobs", "processes", "progress"],
     ["bench"],
     ["cli", "__main__"],
 ]

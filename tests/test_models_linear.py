@@ -149,8 +149,10 @@ def test_pure_svd_equals_the_truncated_decomposition(n_items: int) -> None:
     np.testing.assert_allclose(scores, expected, atol=1e-4)
 
 
-def test_more_factors_than_movies_leave_the_matrix_as_it_is() -> None:
-    np.testing.assert_allclose(scores_of("PureSVD", data_of(rows_of(WATCHED), 6)), WATCHED, atol=1e-5)
+def test_pure_svd_never_has_so_many_factors_that_unseen_movies_are_equal(caplog: pytest.LogCaptureFixture) -> None:
+    data = data_of(rows_of(random_watched(60, 20)), 20)
+    np.testing.assert_array_equal(scores_of("PureSVD", data, n_factors=50), scores_of("PureSVD", data, n_factors=5))
+    assert "n_factors 50 is too many for these data; 5 are used" in caplog.text
 
 
 @pytest.mark.parametrize("n_items", [30, 250])

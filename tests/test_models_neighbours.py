@@ -135,7 +135,7 @@ def test_correlations_are_numpys_and_constant_rows_have_none() -> None:
 
 def test_user_knn_counts_votes_and_lets_similarity_decide_between_equals() -> None:
     scores = scores_of("UserKNN", data_of(rows_of(WATCHED), 6), k=2, method="voting")
-    # User 1's neighbours are user 3 (cosine 2 / sqrt 6), who watched 2 and 3, and user 2 (2 / 3), who watched 1, 2 and 4.
+    # User 1's neighbours: user 3 (cosine 2 / sqrt 6), who watched 2 and 3; user 2 (2 / 3), who watched 1, 2 and 4.
     third, second = 1 + 2 / ROOT6 / 3, 1 + 2 / 3 / 3
     np.testing.assert_allclose(scores[0], [second, second + third, third, second, 0, 0], rtol=1e-5)
     # User 4 shares a movie with user 2 alone (1 / sqrt 6).
@@ -163,19 +163,30 @@ def test_one_vote_more_beats_any_similarity() -> None:
     assert weighted[22] < weighted[20]
 
 
-@pytest.mark.parametrize("name", ["UserKNN", "SVD"])
-def test_neighbours_are_looked_for_in_the_history_in_force(name: str) -> None:
-    watched = random_watched(30, 12)
-    longer = watched.copy()
-    longer[:, 3] = 1
-    data = data_of(rows_of(watched), 12)
-    from_longer = scores_of(name, data, rows_of(longer), k=4)
-    assert (from_longer[:, 3] >= 4).all(), "all four neighbours watched it"
-    model = fitted_model(name, data, k=4)
-    before = model.scorer(_rows(data.interactions, data))(np.arange(1, 31)).clone()
-    model.scorer(_rows(rows_of(longer), data))(np.arange(1, 31))
-    again = model.scorer(_rows(data.interactions, data))(np.arange(1, 31))
-    torch.testing.assert_close(again, before)
+def test_user_knn_looks_for_neighbours_in_the_history_in_force() -> None:
+    train, longer = random_watched(30, 12), random_watched(30, 12, seed=9)
+    expected = scores_of("UserKNN", data_of(rows_of(longer), 12), k=4)
+    np.testing.assert_array_equal(scores_of("UserKNN", data_of(rows_of(train), 12), rows_of(longer), k=4), expected)
+    assert not np.array_equal(scores_of("UserKNN", data_of(rows_of(train), 12), k=4), expected)
+
+
+def test_svd_keeps_its_factors_and_looks_for_neighbours_in_the_history_in_force() -> None:
+    train, longer = random_watched(30, 12), random_watched(30, 12, seed=9)
+    data = data_of(rows_of(train), 12)
+    model = fitted_model("SVD", data, n_factors=3, k=4, method="weighted")
+    scores = model.scorer(_rows(rows_of(longer), data))(np.arange(1, 31))
+    history = padded_csr(longer)
+    expected = nearest_by_correlation(history @ model.model.vectors, 4) @ history
+    np.testing.assert_allclose(scores, expected.toarray()[1:], rtol=1e-5, atol=1e-6)
+
+
+def test_going_back_to_an_earlier_history_gives_its_scores_again() -> None:
+    data = data_of(rows_of(random_watched(30, 12)), 12)
+    model = fitted_model("UserKNN", data)
+    histories = [data.interactions, rows_of(random_watched(30, 12, seed=9)), data.interactions]
+    first, other, again = (model.scorer(_rows(rows, data))(np.arange(1, 31)).clone() for rows in histories)
+    assert not torch.equal(first, other)
+    assert torch.equal(first, again)
 
 
 def test_item_knn_adds_up_similarities_to_what_was_watched() -> None:

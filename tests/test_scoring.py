@@ -363,10 +363,11 @@ def test_the_paired_t_test_agrees_with_flipping_signs():
 
 
 def test_users_are_paired_by_their_id_and_not_by_their_row():
-    values = np.array([0.1, 0.5, 0.3, 0.9])
-    shuffled = scored(values[[2, 0, 3, 1]], users=[2, 0, 3, 1])
-    tests = scoring.paired_tests({"A": scored(values), "B": shuffled}, "A")
-    assert (tests["difference"][0], tests["p_value"][0]) == (0.0, 1.0)
+    best, other = np.array([0.1, 0.5, 0.3, 0.9]), np.array([0.1, 0.4, 0.3, 0.7])
+    shuffled = scored(other[[2, 0, 3, 1]], users=[2, 0, 3, 1])
+    tests = scoring.paired_tests({"A": scored(best), "B": shuffled}, "A")
+    assert tests["difference"][0] == pytest.approx(-0.075)
+    assert tests["p_value"][0] == pytest.approx(stats.ttest_rel(other, best).pvalue)
 
 
 @pytest.mark.parametrize("values, p_value", [([0.5, 0.25, 0.125], 1.0), ([0.75, 0.5, 0.375], 0.0), ([0.75], 1.0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,16 @@ from movierec_bench.models.base import HistoryModel
 from movierec_bench.models.factors import item_factors
 from movierec_bench.models.parameters import whole_number
 
+logger = logging.getLogger(__name__)
+
 
 class PureSVD(HistoryModel):
     """A user's history projected on the leading right singular vectors V of the training rows: ``x V V.T``.
 
     For a training row x of X = U S V.T this is the user's row of the best approximation of X of rank
-    ``n_factors``. V is computed as the leading eigenvectors of the item Gram matrix ``X.T X``.
+    ``n_factors``. V is computed as the leading eigenvectors of the item Gram matrix ``X.T X``. At full
+    rank that would be X itself, in which all unseen movies are equal, so there are never more factors
+    than a quarter of the users or of the movies.
 
     Source:
         Cremonesi et al., "Performance of recommender algorithms on top-N recommendation tasks", RecSys
@@ -28,8 +33,14 @@ class PureSVD(HistoryModel):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        self.n_factors = whole_number(config, "n_factors")
+        self.n_factors = self._at_most_a_quarter(whole_number(config, "n_factors"))
         self.seed = config["seed"]
+
+    def _at_most_a_quarter(self, n_factors: int) -> int:
+        most = max(1, (min(self.n_users, self.n_items) - 1) // 4)
+        if n_factors > most:
+            logger.warning("PureSVD: n_factors %d is too many for these data; %d are used", n_factors, most)
+        return min(n_factors, most)
 
     def fit_closed_form(self) -> None:
         """Learn the movies' factors from the training rows."""

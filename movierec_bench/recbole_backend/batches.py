@@ -12,7 +12,9 @@ from recbole.utils import InputType, ModelType
 
 from movierec_bench.catalog import ModelEntry
 from movierec_bench.recbole_backend.data import Interactions
+from movierec_bench.recbole_backend.sequence_data import negative_history
 from movierec_bench.recbole_backend.sequences import Prefixes
+from movierec_bench.recbole_backend.triples import KnowledgeBatches, TripleBatches
 from movierec_bench.recbole_backend.windows import WindowBatches
 from movierec_bench.schema import ITEM_FIELD, LABEL_FIELD, USER_FIELD, ConfigError
 
@@ -36,10 +38,13 @@ def build_batches(entry: ModelEntry, config: Any, dataset: Any) -> Batches:
     if entry.batches == "interactions":
         batches = InteractionBatches(rows, config, NegativeSampler.from_config(rows, config))
         return WithMovies(batches, dataset.item_feat) if config["MODEL_TYPE"] == ModelType.CONTEXT else batches
+    if entry.batches == "knowledge":
+        interactions = InteractionBatches(rows, config, NegativeSampler.from_config(rows, config))
+        return KnowledgeBatches(interactions, TripleBatches(dataset, config))
     if entry.batches == "windows":
         return WindowBatches(rows, config["MAX_ITEM_LIST_LENGTH"], config["train_batch_size"])
     if entry.batches == "sequences":
-        return SequenceBatches(rows, config, NegativeSampler.from_config(rows, config))
+        return SequenceBatches(dataset, config, NegativeSampler.from_config(rows, config))
     raise ConfigError(
         f"{entry.path}: 'batches: {entry.batches}' does not go with 'trainer: {entry.trainer}'; "
         "expected interactions, users, sequences or windows"
@@ -162,16 +167,22 @@ class SequenceBatches:
     by batch.
     """
 
-    def __init__(self, rows: Interactions, config: Any, sampler: Optional[NegativeSampler]) -> None:
-        self._prefixes = Prefixes(rows, config["MAX_ITEM_LIST_LENGTH"])
+    def __init__(self, dataset: Any, config: Any, sampler: Optional[NegativeSampler]) -> None:
+        self._dataset = dataset
+        self._prefixes = Prefixes(dataset.interactions, config["MAX_ITEM_LIST_LENGTH"])
         self._per_user = config["prefixes_per_user"]
+        self._sampler = sampler
+        self._negative_history = config["negative_history"]
         self._layout = NegativeLayout(config, sampler)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Interaction]:
         targets = self._prefixes.draw_targets(self._per_user, rng)
         size = self._layout.positives_a_batch
         for start in range(0, len(targets), size):
-            yield self._layout.add_negatives(self._prefixes.columns(targets[start : start + size]), rng)
+            columns = self._prefixes.columns(targets[start : start + size])
+            if self._negative_history:
+                columns.update(negative_history(columns, self._sampler, rng))
+            yield self._dataset.transform(self._dataset, self._layout.add_negatives(columns, rng))
 
 
 class NegativeLayout:

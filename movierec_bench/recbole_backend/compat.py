@@ -6,13 +6,18 @@ only names that are missing, so it becomes a no-op on a RecBole that no longer n
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import torch
 from scipy.sparse import dok_matrix
+
+from movierec_bench.schema import ModelError
 
 # RecBole writes these names, which NumPy dropped in 1.24, at import or call time (interaction.py,
 # metrics.py, layers.py, abstract_recommender.py). Its own Config sets them from `np.float_`, a name
@@ -33,6 +38,7 @@ def apply() -> None:
     """Install every mend that this environment needs."""
     _restore_numpy_aliases()
     _restore_dok_update()
+    _stand_in_for_torch_scatter()
 
 
 def _restore_numpy_aliases() -> None:
@@ -51,6 +57,54 @@ def _restore_dok_update() -> None:
 def _dok_update(self: dok_matrix, data: Mapping[Any, Any]) -> None:
     """Set many entries at once, unchecked, as SciPy's private method did."""
     self._dict.update(data)
+
+
+def _stand_in_for_torch_scatter() -> None:
+    """KGIN and MCCLK import two functions of torch_scatter, which pip would have to compile for every torch version."""
+    if "torch_scatter" not in sys.modules and importlib.util.find_spec("torch_scatter") is None:
+        module = types.ModuleType("torch_scatter")
+        module.__dict__.update(scatter_mean=scatter_mean, scatter_softmax=scatter_softmax)
+        sys.modules["torch_scatter"] = module
+
+
+def scatter_mean(src: torch.Tensor, index: torch.Tensor, dim: int = 0, dim_size: Optional[int] = None) -> torch.Tensor:
+    """Means of the rows of each group, as ``torch_scatter.scatter_mean`` gives them along dimension 0.
+
+    Args:
+        src: float [n, D].
+        index: int64 [n], the group of each row.
+        dim: must be 0, the only dimension RecBole asks for.
+        dim_size: number of groups; the largest index plus 1 when None.
+
+    Returns:
+        Float [dim_size, D]; a group without rows is 0.
+    """
+    groups = _group_count(index, dim, dim_size)
+    sums = src.new_zeros(groups, src.shape[1]).index_add(0, index, src)
+    return sums / torch.bincount(index, minlength=groups).clamp(min=1).unsqueeze(1)
+
+
+def scatter_softmax(src: torch.Tensor, index: torch.Tensor, dim: int = 0) -> torch.Tensor:
+    """Softmax over the rows of each group, a column at a time, as ``torch_scatter.scatter_softmax`` along dimension 0.
+
+    Args:
+        src: float [n, D].
+        index: int64 [n], the group of each row.
+        dim: must be 0.
+
+    Returns:
+        Float [n, D].
+    """
+    groups = _group_count(index, dim, None)
+    highest = src.new_full((groups, src.shape[1]), -torch.inf).index_reduce(0, index, src.detach(), "amax")
+    weights = (src - highest[index]).exp()
+    return weights / src.new_zeros(groups, src.shape[1]).index_add(0, index, weights)[index]
+
+
+def _group_count(index: torch.Tensor, dim: int, dim_size: Optional[int]) -> int:
+    if dim != 0:
+        raise ModelError(f"scatter along dimension {dim}; expected 0 (install torch_scatter for the others)")
+    return int(index.max()) + 1 if dim_size is None else dim_size
 
 
 def stop_anomaly_detection() -> None:

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 import pandas as pd
 import torch
-from scipy.sparse import csr_matrix
+from scipy.sparse import coo_matrix, csr_matrix
 
 from movierec_bench.atomic import AtomicData
 from movierec_bench.recbole_backend import compat
@@ -27,7 +27,6 @@ from movierec_bench.schema import (
     RELATION,
     TAIL,
     TIME,
-    TIME_FIELD,
     TITLE,
     USER,
     USER_FIELD,
@@ -38,7 +37,7 @@ from movierec_bench.schema import (
 
 compat.apply()
 
-from recbole.data.dataset import Dataset, KnowledgeBasedDataset, SequentialDataset  # noqa: E402
+from recbole.data.dataset import Dataset, KnowledgeBasedDataset  # noqa: E402
 from recbole.data.interaction import Interaction  # noqa: E402
 from recbole.utils.enum_type import FeatureSource, FeatureType, ModelType  # noqa: E402
 
@@ -129,6 +128,8 @@ def build_dataset(config: Any, data: AtomicData, train: Interactions) -> Dataset
         A RecBole ``Dataset`` (sequential or knowledge-based where the model is), in its final
         format, with ``interactions`` (these rows) and ``movies`` (a table by item_ix) besides.
     """
+    from movierec_bench.recbole_backend.sequence_data import SequentialArrays  # which builds on this module
+
     by_type = {ModelType.SEQUENTIAL: SequentialArrays, ModelType.KNOWLEDGE: KnowledgeArrays}
     return by_type.get(config["MODEL_TYPE"], GeneralArrays)(config, data, train)
 
@@ -234,21 +235,6 @@ class GeneralArrays(_ArrayBacked, Dataset):
     """For general, context-aware and tree models."""
 
 
-class SequentialArrays(_ArrayBacked, SequentialDataset):
-    """For sequence models: the fields of the prefixes are declared; `sequences` makes them as they are needed."""
-
-    def _from_scratch(self) -> None:
-        super()._from_scratch()
-        suffix = self.config["LIST_SUFFIX"]
-        self.set_field_property(TIME_FIELD, FeatureType.FLOAT, FeatureSource.INTERACTION, 1)
-        for field, ftype in ((ITEM_FIELD, FeatureType.TOKEN_SEQ), (TIME_FIELD, FeatureType.FLOAT_SEQ)):
-            setattr(self, f"{field}_list_field", field + suffix)
-            self.set_field_property(field + suffix, ftype, FeatureSource.INTERACTION, self.max_item_list_len)
-        self.field2id_token[ITEM_FIELD + suffix] = self.field2id_token[ITEM_FIELD]
-        self.field2token_id[ITEM_FIELD + suffix] = self.field2token_id[ITEM_FIELD]
-        self.set_field_property(self.item_list_length_field, FeatureType.TOKEN, FeatureSource.INTERACTION, 1)
-
-
 class KnowledgeArrays(_ArrayBacked, KnowledgeBasedDataset):
     """For knowledge-aware models: movies are the first entities, in the same order as the items."""
 
@@ -270,6 +256,10 @@ class KnowledgeArrays(_ArrayBacked, KnowledgeBasedDataset):
         self.entity2item = {entity: item for item, entity in self.item2entity.items()}
         self.kg_feat = self._triples_as_integers(triples)
         self.feat_name_list.append("kg_feat")
+
+    def ckg_graph(self, form: str = "coo", value_field: Optional[str] = None) -> coo_matrix:
+        """RecBole's graph of users, movies and entities; where it wants DGL's form (KGAT alone), the scipy one."""
+        return super().ckg_graph("coo" if form == "dgl" else form, value_field)
 
     def _triples_as_integers(self, triples: pd.DataFrame) -> Interaction:
         entity, relation = self.field2token_id[self.entity_field], self.field2token_id[self.relation_field]

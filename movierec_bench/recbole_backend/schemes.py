@@ -58,8 +58,13 @@ SCHEMES: Mapping[str, str] = {
     "plain": "schemes:PlainScheme",
     "recvae": "special:RecVAEScheme",
     "ncl": "special:NCLScheme",
+    "kd_dagfm": "distillation:DistillationScheme",
+    "kgat": "knowledge:KGATScheme",
+    "mkr": "knowledge:MKRScheme",
+    "alternating": "knowledge:AlternatingScheme",
     "ract": "special:RaCTScheme",
     "nais": "special:NAISScheme",
+    "s3rec": "pretraining:S3RecScheme",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Callable
 
 import numpy as np
@@ -13,12 +14,14 @@ from scipy.sparse import csr_matrix
 from movierec_bench.catalog import ModelEntry
 from movierec_bench.recbole_backend.context_scores import context_scores, scores_at_once
 from movierec_bench.recbole_backend.data import Interactions, padded_history
+from movierec_bench.recbole_backend.sequence_data import ranking_columns
 from movierec_bench.recbole_backend.sequences import latest_windows
 from movierec_bench.schema import USER_FIELD, ModelError
 
 ScoreBlock = Callable[[np.ndarray], torch.Tensor]
 
 _PAIRS_A_STEP = 200_000  # (user, movie) pairs a model without full_sort_predict scores at once
+_SEQUENCES_A_STEP = 128  # users whose histories a sequence model reads at once: it keeps many floats a row, or a movie
 
 
 def score_blocks(entry: ModelEntry, model: Any, config: Any, history: Interactions, items: Interaction) -> ScoreBlock:
@@ -37,9 +40,10 @@ def score_blocks(entry: ModelEntry, model: Any, config: Any, history: Interactio
     give_history(entry, model, history)
     model.eval()
     score = _way_of_scoring(model)
+    users_a_step = _SEQUENCES_A_STEP if entry.history == "sequence" else sys.maxsize
     items = items.to(config["device"])
 
-    def score_block(user_ix: np.ndarray) -> torch.Tensor:
+    def score_step(user_ix: np.ndarray) -> torch.Tensor:
         with torch.no_grad():
             users = _user_columns(entry, config, history, user_ix).to(config["device"])
             scores = score(model, users, items)
@@ -49,6 +53,10 @@ def score_blocks(entry: ModelEntry, model: Any, config: Any, history: Interactio
                 f"expected [{len(user_ix)}, {history.n_items}]"
             )
         return scores[:, : history.n_items].float()  # BERT4Rec and others score a mask token besides
+
+    def score_block(user_ix: np.ndarray) -> torch.Tensor:
+        steps = [score_step(user_ix[start : start + users_a_step]) for start in range(0, max(1, len(user_ix)), users_a_step)]
+        return steps[0] if len(steps) == 1 else torch.cat(steps)
 
     return score_block
 
@@ -60,7 +68,7 @@ def dataset_of(entry: ModelEntry, dataset: Any) -> Any:
 
 def give_history(entry: ModelEntry, model: Any, history: Interactions) -> None:
     """Let a model read these rows: the only place that knows where RecBole's models keep theirs."""
-    if entry.history == "rows":
+    if entry.history == "rows" or hasattr(model, "set_history"):
         model.set_history(history.csr, history)
     elif entry.history == "autoencoder":
         model.get_rating_matrix = _RatingRows(history.csr, model.device)
@@ -93,7 +101,7 @@ def _replace_history_matrix(model: Any, history: Interactions) -> None:
 def _user_columns(entry: ModelEntry, config: Any, history: Interactions, user_ix: np.ndarray) -> Interaction:
     columns = {USER_FIELD: user_ix}
     if entry.history == "sequence":
-        columns = latest_windows(history, user_ix, config["MAX_ITEM_LIST_LENGTH"])
+        columns = ranking_columns(config, latest_windows(history, user_ix, config["MAX_ITEM_LIST_LENGTH"]))
     return Interaction({field: torch.from_numpy(np.ascontiguousarray(values)) for field, values in columns.items()})
 
 
@@ -112,7 +120,8 @@ def _full_sort(model: Any, users: Interaction, items: Interaction) -> torch.Tens
 
 def _pair_by_pair(model: Any, users: Interaction, items: Interaction) -> torch.Tensor:
     """Scores of models that only rate one pair at a time, in steps of bounded memory."""
-    users_a_step = max(1, _PAIRS_A_STEP // len(items))
+    rows_a_user = sum(values[0].numel() for values in users.interaction.values())  # a history counts with its length
+    users_a_step = max(1, _PAIRS_A_STEP // (len(items) * rows_a_user))
     rows = []
     for start in range(0, len(users), users_a_step):
         block = users[start : start + users_a_step]

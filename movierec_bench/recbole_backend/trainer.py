@@ -101,6 +101,7 @@ def fit(
     """
     seed_everything(settings.seed)
     config = build_config(entry, settings.seed, settings.scratch)
+    config["budget"] = settings.budget  # a scheme with stages shares it out
     dataset = build_dataset(config, data, train)
     model = load_model_class(entry)(config, dataset_of(entry, dataset)).to(config["device"])
     give_history(entry, model, train)
