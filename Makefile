@@ -17,11 +17,14 @@ demo: setup  ## convert RecBole's packaged ml-100k, run a few models, print the 
 	$(PY) -m movierec_bench convert
 	$(PY) -m movierec_bench run --models fast,BPR,MultiVAE --budget 30
 
+# Two test processes of one thread each: numerical libraries that share two cores only get in each other's way.
+PYTEST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup
+
 test: setup
-	$(PY) -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: setup  ## also the complete pass over every catalogued model
-	$(PY) -m pytest
+	$(PYTEST)
 
 bench: setup
 	$(PY) -m benchmarks

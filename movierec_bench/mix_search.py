@@ -8,7 +8,7 @@ one that was best on users it was not chosen on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Optional
 
 import numpy as np
@@ -245,20 +245,6 @@ def best_member_by_segment(validation: Validation, segment: np.ndarray) -> dict[
     nothing: Weights = (0.0,) * objective.n_members
     singles = [(member, 1.0) for member in range(objective.n_members)]
     return {str(name): objective.best(nothing, singles, segment == name) for name in np.unique(segment)}
-
-
-def with_users(validation: Validation, users: np.ndarray) -> Validation:
-    """``validation`` with these users only, integers, in their order."""
-    starts, counts = validation.held_start[users], np.diff(validation.held_start)[users]
-    held_start = np.concatenate([[0], np.cumsum(counts)])
-    rows = np.repeat(starts - held_start[:-1], counts) + np.arange(held_start[-1])
-    return replace(
-        validation,
-        items=validation.items[:, users],
-        scores=None if validation.scores is None else validation.scores[:, users],
-        held_start=held_start,
-        held_items=validation.held_items[rows],
-    )
 
 
 def _left_out_recall(mixes: Sequence[Step], left_out: Sequence[np.ndarray]) -> float:

@@ -324,7 +324,7 @@ def ended_at_or_none(run_folder: RunFolder, model: str) -> float:
     return run_folder.model(model).per_user.stat().st_mtime_ns
 
 
-def wait_for(condition: Any, seconds: float = 90) -> None:
+def wait_for(condition: Any, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -341,7 +341,7 @@ def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
     while "epoch 2" not in process.stderr.readline():
         pass
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "running again goes on from there" in output
     assert "Traceback" not in errors

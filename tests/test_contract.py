@@ -33,7 +33,11 @@ def train(planted: AtomicData, split: Split) -> Interactions:
     return Interactions.from_rows(split.train, planted.vocabulary)
 
 
-@pytest.fixture(scope="module", params=RUNNABLE, ids=lambda entry: entry.name)
+# One process keeps all tests of a model, so that its fit is made once.
+BY_MODEL = [pytest.param(entry, id=entry.name, marks=pytest.mark.xdist_group(entry.name)) for entry in RUNNABLE]
+
+
+@pytest.fixture(scope="module", params=BY_MODEL)
 def entry(request: pytest.FixtureRequest) -> ModelEntry:
     return request.param
 

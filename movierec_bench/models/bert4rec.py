@@ -7,9 +7,10 @@ from typing import Any, Optional
 import numpy as np
 import torch
 from recbole.model.sequential_recommender.bert4rec import BERT4Rec
+from scipy.sparse import csr_matrix
 
 from movierec_bench.models.parameters import choice, number_from
-from movierec_bench.models.windows import WindowModel, at_position, trimmed
+from movierec_bench.models.windows import WindowModel, at_position
 
 INFERENCES = ("last", "sum", "top_10_per_five")
 _EVERY = 5  # top_10_per_five: positions from one vote to the next
@@ -24,15 +25,29 @@ class WindowBERT4Rec(WindowModel, BERT4Rec):
     positions; ``top_10_per_five`` lets every fifth position, counted back from the mask, vote for its ten
     best unseen movies, and the most votes win, which is to recover movies hidden in the middle of the log.
 
+    Attributes:
+        history: float32 csr [n_users, n_items] of 0 and 1, what each user has seen.
+
     Source:
         Sun et al., "BERT4Rec: Sequential Recommendation with Bidirectional Encoder Representations from
         Transformer", CIKM 2019; layers are RecBole's BERT4Rec; the inferences are those of t3-07.
     """
 
+    history: csr_matrix
+
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         self.inference = choice(config, "inference", INFERENCES)
         self.last_share = number_from(config, "ft_ratio", lowest=0)
+
+    def set_history(self, history: csr_matrix, interactions: Any) -> None:
+        """Take the rows to rank from; the windows themselves come with each batch.
+
+        Args:
+            history: float32 csr [n_users, n_items] of 0 and 1.
+            interactions: the same rows as `recbole_backend.data.Interactions`, with times.
+        """
+        self.history = history
 
     def hidden_states(self, item_seq: torch.Tensor) -> torch.Tensor:
         """Float32 [B, W, H] of windows int64 [B, W]; every position sees the whole window."""

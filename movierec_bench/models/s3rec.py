@@ -1,8 +1,8 @@
-"""S3Rec in two stages on whole windows: self-supervised pre-training with movie attributes, then next-movie training."""
+"""S3Rec in two stages on whole windows: pre-training on hidden movies and attributes, then on the next movie."""
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,12 +10,12 @@ from recbole.model.sequential_recommender.s3rec import S3Rec
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from movierec_bench.models.parameters import choice, whole_number
-from movierec_bench.models.windows import WindowModel, at_position, causal_mask, softmax_loss
+from movierec_bench.models.windows import CausalAttention, at_position, softmax_loss
 
 SCORERS = ("dot", "negative_euclidean")
 
 
-class WindowS3Rec(WindowModel, S3Rec):
+class WindowS3Rec(CausalAttention, S3Rec):
     """Self-attention, first trained to recover hidden movies, attributes and segments, then to predict the next movie.
 
     While ``train_stage`` is ``pretrain``, the loss adds up the paper's four tasks, each contrasted with all
@@ -72,7 +72,7 @@ class WindowS3Rec(WindowModel, S3Rec):
         return loss
 
     def _attribute_loss(self, states: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Mean over ``states`` (float32 [N, H]) of the summed cross-entropies of the attributes of ``items`` (int64 [N])."""
+        """Mean over ``states`` (float32 [N, H]) of the summed cross-entropies of the attributes of ``items``."""
         scores = states @ self.feature_embedding.weight.T
         total = binary_cross_entropy_with_logits(scores, self.attributes[items].float(), reduction="sum")
         return total / max(len(items), 1)
@@ -96,14 +96,6 @@ class WindowS3Rec(WindowModel, S3Rec):
 
     def _last_state(self, item_seq: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
         return at_position(self.forward(item_seq), length - 1)
-
-    def hidden_states(self, item_seq: torch.Tensor) -> torch.Tensor:
-        """Float32 [B, W, H] of windows int64 [B, W]; a position sees itself and the past."""
-        width = item_seq.shape[1]
-        embedded = self.item_embedding(item_seq) + self.position_embedding.weight[:width]
-        embedded = self.dropout(self.LayerNorm(embedded))
-        layers: list[torch.Tensor] = self.trm_encoder(embedded, causal_mask(width, item_seq.device), False)
-        return layers[-1]
 
     def loss_at(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy of ``targets`` (int64 [B, W], 0: none) under the softmax of the scorer.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Optional
 
 import torch
-from scipy.sparse import csr_matrix
 
 _LOGITS_AT_ONCE = 8_000_000  # floats of a block of logits: 32 MB, and about as much again for its gradient
 
@@ -15,23 +14,13 @@ class WindowModel:
 
     The layers, their names and the ranking are RecBole's, so the weights go from one to the other; only the
     training differs. A subclass gives the hidden states of every position and, if it has one, an output bias.
-
-    Attributes:
-        history: float32 csr [n_users, n_items] of 0 and 1, what each user has seen.
     """
 
-    history: csr_matrix
-    n_items: int
+    n_items: int  # these and the following are RecBole's
     item_embedding: torch.nn.Embedding
-
-    def set_history(self, history: csr_matrix, interactions: Any) -> None:
-        """Take the rows to rank from; the windows come with each batch.
-
-        Args:
-            history: float32 csr [n_users, n_items] of 0 and 1.
-            interactions: the same rows as `recbole_backend.data.Interactions`, with times.
-        """
-        self.history = history
+    ITEM_SEQ: str
+    ITEM_SEQ_LEN: str
+    POS_ITEM_ID: str
 
     def hidden_states(self, item_seq: torch.Tensor) -> torch.Tensor:
         """What the model makes of each position.
@@ -54,9 +43,9 @@ class WindowModel:
 
     def calculate_loss(self, interaction: Any) -> torch.Tensor:
         """Mean cross-entropy of the next movie over all movies, at every position that has one."""
-        item_seq = interaction[self.ITEM_SEQ]  # type: ignore[attr-defined]
-        last = interaction[self.ITEM_SEQ_LEN] - 1  # type: ignore[attr-defined]
-        targets = next_movies(item_seq, last, interaction[self.POS_ITEM_ID])  # type: ignore[attr-defined]
+        item_seq = interaction[self.ITEM_SEQ]
+        last = interaction[self.ITEM_SEQ_LEN] - 1
+        targets = next_movies(item_seq, last, interaction[self.POS_ITEM_ID])
         return self.loss_at(self.hidden_states(item_seq), targets)
 
     def loss_at(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -66,8 +55,8 @@ class WindowModel:
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores of the movie after each window, column 0 padding."""
-        length = interaction[self.ITEM_SEQ_LEN]  # type: ignore[attr-defined]
-        item_seq = trimmed(interaction[self.ITEM_SEQ], length)  # type: ignore[attr-defined]
+        length = interaction[self.ITEM_SEQ_LEN]
+        item_seq = trimmed(interaction[self.ITEM_SEQ], length)
         return self.scores(at_position(self.hidden_states(item_seq), length - 1))
 
     def scores(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -75,6 +64,31 @@ class WindowModel:
         scores = hidden @ self.item_vectors().T
         bias = self.item_bias()
         return scores if bias is None else scores + bias
+
+
+class CausalAttention(WindowModel):
+    """The hidden states of RecBole's transformers over movies and positions, SASRec's and S3Rec's."""
+
+    position_embedding: torch.nn.Embedding
+    trm_encoder: torch.nn.Module
+    LayerNorm: torch.nn.Module
+    dropout: torch.nn.Module
+
+    def hidden_states(self, item_seq: torch.Tensor) -> torch.Tensor:
+        """Float32 [B, W, H] of windows int64 [B, W]; a position sees itself and the past."""
+        width = item_seq.shape[1]
+        embedded = self.item_embedding(item_seq) + self.position_embedding.weight[:width]
+        embedded = self.dropout(self.LayerNorm(embedded))
+        layers: list[torch.Tensor] = self.trm_encoder(embedded, causal_mask(width, item_seq.device), False)
+        return layers[-1]
+
+
+def causal_mask(width: int, device: torch.device) -> torch.Tensor:
+    """Float32 [1, 1, W, W] to add to attention scores: 0 for the past and itself, -10000 (as RecBole) for later.
+
+    Windows are padded on the right, so no real position can look at padding either.
+    """
+    return torch.full((1, 1, width, width), -10000.0, device=device).triu(diagonal=1)
 
 
 def next_movies(item_seq: torch.Tensor, last: torch.Tensor, following: torch.Tensor) -> torch.Tensor:
@@ -100,14 +114,6 @@ def trimmed(item_seq: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
 def at_position(hidden: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
     """Float32 [B, H]: of ``hidden`` (float32 [B, W, H]) the row at each ``position`` (int64 [B])."""
     return hidden[torch.arange(len(hidden), device=hidden.device), position]
-
-
-def causal_mask(width: int, device: torch.device) -> torch.Tensor:
-    """Float32 [1, 1, W, W] to add to attention scores: 0 for the past and itself, -10000 (as RecBole) for later.
-
-    Windows are padded on the right, so no real position can look at padding either.
-    """
-    return torch.full((1, 1, width, width), -10000.0, device=device).triu(diagonal=1)
 
 
 def softmax_loss(

@@ -32,6 +32,7 @@ from movierec_bench.schema import (
     USER_FIELD,
     YEAR,
     ConfigError,
+    ModelError,
     Vocabulary,
 )
 
@@ -242,6 +243,11 @@ class KnowledgeArrays(_ArrayBacked, KnowledgeBasedDataset):
         super()._from_scratch()
         movie_entities = {f"movie:{item}": item for item in self.data.vocabulary.items}
         triples = self.data.triples
+        if len(triples) == 0:
+            raise ModelError(
+                f"{self.data.name} has no knowledge triples, of which {self.config['model']} learns; expected some in "
+                f"{self.data.name}.kg (convert data with genres, directors or writers), or leave the model out"
+            )
         others = sorted((set(triples[HEAD]) | set(triples[TAIL])) - set(movie_entities))
         self._set_token_field(self.entity_field, [*movie_entities, *others], FeatureSource.KG)
         relations = sorted(set(triples[RELATION]))

@@ -94,7 +94,7 @@ def train_pass(
     for batch in batches:
         optimizer.zero_grad()
         losses = loss_of(batch.to(config["device"]))
-        loss = torch.stack(losses).sum() if isinstance(losses, tuple) else losses
+        loss = torch.cat([part.view(-1) for part in losses]).sum() if isinstance(losses, tuple) else losses
         value = float(loss.item())
         if not math.isfinite(value):
             raise ModelError(

@@ -15,12 +15,11 @@ from movierec_bench.catalog import ModelEntry
 from movierec_bench.recbole_backend.context_scores import context_scores, scores_at_once
 from movierec_bench.recbole_backend.data import Interactions, padded_history
 from movierec_bench.recbole_backend.sequence_data import ranking_columns
+from movierec_bench.recbole_backend.pairs import score_pairs
 from movierec_bench.recbole_backend.sequences import latest_windows
 from movierec_bench.schema import USER_FIELD, ModelError
 
 ScoreBlock = Callable[[np.ndarray], torch.Tensor]
-
-_PAIRS_A_STEP = 200_000  # (user, movie) pairs a model without full_sort_predict scores at once
 _SEQUENCES_A_STEP = 128  # users whose histories a sequence model reads at once: it keeps many floats a row, or a movie
 
 
@@ -55,7 +54,9 @@ def score_blocks(entry: ModelEntry, model: Any, config: Any, history: Interactio
         return scores[:, : history.n_items].float()  # BERT4Rec and others score a mask token besides
 
     def score_block(user_ix: np.ndarray) -> torch.Tensor:
-        steps = [score_step(user_ix[start : start + users_a_step]) for start in range(0, max(1, len(user_ix)), users_a_step)]
+        steps = [
+            score_step(user_ix[start : start + users_a_step]) for start in range(0, max(1, len(user_ix)), users_a_step)
+        ]
         return steps[0] if len(steps) == 1 else torch.cat(steps)
 
     return score_block
@@ -111,21 +112,8 @@ def _way_of_scoring(model: Any) -> Callable[[Any, Interaction, Interaction], tor
         return context_scores
     if type(model).full_sort_predict is not AbstractRecommender.full_sort_predict:
         return _full_sort
-    return _pair_by_pair
+    return score_pairs
 
 
 def _full_sort(model: Any, users: Interaction, items: Interaction) -> torch.Tensor:
     return model.full_sort_predict(users).view(len(users), -1)
-
-
-def _pair_by_pair(model: Any, users: Interaction, items: Interaction) -> torch.Tensor:
-    """Scores of models that only rate one pair at a time, in steps of bounded memory."""
-    rows_a_user = sum(values[0].numel() for values in users.interaction.values())  # a history counts with its length
-    users_a_step = max(1, _PAIRS_A_STEP // (len(items) * rows_a_user))
-    rows = []
-    for start in range(0, len(users), users_a_step):
-        block = users[start : start + users_a_step]
-        pairs = block.repeat_interleave(len(items))
-        pairs.update(items.repeat(len(block)))
-        rows.append(model.predict(pairs).view(len(block), len(items)))
-    return torch.cat(rows)

@@ -65,7 +65,8 @@ class SequentialArrays(_ArrayBacked, SequentialDataset):
             seed=self.config["seed"],
         )
         self._set_token_field(self.config["ENTITY_ID_FIELD"], vectors.entities, FeatureSource.KG)
-        self._set_token_field(self.config["RELATION_ID_FIELD"], vectors.relations, FeatureSource.KG)
+        relations = [*vectors.relations, "[UI-Relation]"]  # RecBole counts that of users and movies, and leaves it out
+        self._set_token_field(self.config["RELATION_ID_FIELD"], relations, FeatureSource.KG)
         self._preloaded_weight.update(ent_id=vectors.of_entities, rel_id=vectors.of_relations)
 
 
