@@ -24,6 +24,7 @@ from movierec_bench.recbole_backend.sequences import Prefixes, latest_windows
 from movierec_bench.recbole_backend.windows import WindowBatches, cut_windows
 from movierec_bench.schema import ModelError, Vocabulary
 
+CATALOG = load_catalog()
 VOCABULARY = Vocabulary(users=np.array([1, 2, 3]), items=np.arange(1, 31))
 
 
@@ -101,7 +102,7 @@ def test_two_epochs_of_windows_with_one_seed_are_equal() -> None:
 
 def fresh(data: AtomicData, model: str, tmp_path: Path, **changes: object):  # noqa: ANN201
     """Entry, config, data set, rows and the untrained model."""
-    entry = load_catalog()[model].with_parameters(changes)
+    entry = CATALOG[model].with_parameters(changes)
     config = build_config(entry, seed=1, scratch=tmp_path)
     rows = Interactions.from_rows(data.interactions, data.vocabulary)
     dataset = build_dataset(config, data, rows)
@@ -200,7 +201,7 @@ def test_fearec_draws_prefixes_as_recbole_does(planted: AtomicData, tmp_path: Pa
 def test_loading_a_sequence_model_leaves_anomaly_detection_off() -> None:
     """RecBole's SINE turns it on for the whole process as it is imported."""
     torch.autograd.set_detect_anomaly(True)
-    load_model_class(load_catalog()["SINE"])
+    load_model_class(CATALOG["SINE"])
     assert not torch.is_anomaly_enabled()
 
 

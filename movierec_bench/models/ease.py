@@ -27,7 +27,23 @@ class FastEASE(LinearModel):
 
     def item_weights(self) -> np.ndarray:
         """Float32 [n_items, n_items]: B."""
-        weights = ridge_inverse(item_gram(self.history), self.reg_weight)
-        weights /= -np.diag(weights)
-        np.fill_diagonal(weights, 0)
-        return weights
+        return ease_weights(item_gram(self.history), self.reg_weight)
+
+
+def ease_weights(gram: np.ndarray, reg_weight: float) -> np.ndarray:
+    """The B of `FastEASE` from a Gram matrix.
+
+    Args:
+        gram: float32 [n, n], symmetric, positive semi-definite; left as it is.
+        reg_weight: added to the diagonal, > 0.
+
+    Returns:
+        Float32 [n, n] with zero diagonal.
+
+    Raises:
+        ModelError: ``reg_weight`` is too small for the matrix to be inverted in float32.
+    """
+    weights = ridge_inverse(gram, reg_weight)
+    weights /= -np.diag(weights)
+    np.fill_diagonal(weights, 0)
+    return weights

@@ -48,6 +48,14 @@ def whole_numbers(config: Any, key: str) -> list[int]:
     return [int(v) for v in value]
 
 
+def flag(config: Any, key: str) -> bool:
+    """True or False. Raises ConfigError for anything else."""
+    value = config[key]
+    if not isinstance(value, bool):
+        raise _refused(config, key, value, "true or false")
+    return value
+
+
 def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 

@@ -6,7 +6,10 @@ from typing import Any, Optional
 
 import torch
 
-_LOGITS_AT_ONCE = 8_000_000  # floats of a block of logits: 32 MB, and about as much again for its gradient
+# Floats of a block of logits. On a CPU it stays in the cache, which makes the loss a third faster; elsewhere fewer,
+# larger steps are better.
+_LOGITS_AT_ONCE = {"cpu": 500_000}
+_LOGITS_ELSEWHERE = 50_000_000
 
 
 class WindowModel:
@@ -152,7 +155,9 @@ class _SoftmaxLoss(torch.autograd.Function):
         total = hidden.new_zeros(())
         grad_hidden, grad_vectors = torch.empty_like(hidden), torch.zeros_like(vectors)
         grad_bias = None if bias is None else torch.zeros_like(bias)
-        for rows in torch.arange(len(hidden), device=hidden.device).split(max(1, _LOGITS_AT_ONCE // len(vectors))):
+        rows_a_block = max(1, _LOGITS_AT_ONCE.get(hidden.device.type, _LOGITS_ELSEWHERE) // len(vectors))
+        for first in range(0, len(hidden), rows_a_block):
+            rows = slice(first, first + rows_a_block)
             block, wanted = hidden[rows], targets[rows].unsqueeze(1)
             logits = block @ vectors.T
             if bias is not None:

@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 import yaml
 
-from movierec_bench.mixing import RRF, RULES, Rule
+from movierec_bench.mixing import MOST_WEIGHT, RRF, RULES, Rule
 from movierec_bench.results import RunManifest
 from movierec_bench.schema import ConfigError
 from movierec_bench.segments import BY
@@ -78,7 +78,7 @@ class Recipe:
     @classmethod
     def read(cls, path: Path) -> Recipe:
         """The recipe in a YAML file. Raises ConfigError naming file, key, what was found and expected."""
-        content = _read_mapping(path)
+        content = {key: value for key, value in _read_mapping(path).items() if value is not None}
         allowed = [field.name for field in dataclasses.fields(cls)]
         for key in content:
             if key not in allowed:
@@ -89,7 +89,7 @@ class Recipe:
         if missing:
             raise ConfigError(f"{path}: {', '.join(missing)} missing; expected a recipe, as params.yaml of a mix")
         for key, kind in _KINDS.items():
-            if content.get(key) is not None and not isinstance(content[key], kind):
+            if key in content and not isinstance(content[key], kind):
                 expected = {list: "a list", dict: "key: value lines", int: "an integer", str: "text"}.get(
                     kind, "a number"
                 )
@@ -135,6 +135,13 @@ class Recipe:
         self.mixing_rule()
         if set(self.weights) != set(self.members):
             raise ConfigError(f"weights are those of {', '.join(self.weights)}; expected one for each member")
+        values = list(self.weights.values())
+        if not all(isinstance(value, (int, float)) and 0 <= value <= MOST_WEIGHT for value in values) or not any(
+            values
+        ):
+            raise ConfigError(
+                f"weights are {values!r:.60}; expected numbers from 0 to {MOST_WEIGHT:g}, one above 0 at least"
+            )
 
     def _check_concatenation(self) -> None:
         self._check_absent("rule", "depth", "rrf_k", "weights", "by", "routes", "judges")

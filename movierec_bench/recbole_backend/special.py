@@ -130,7 +130,7 @@ class NAISScheme:
     def __init__(self, config: Any, model: Any) -> None:
         self._config = config
         self._model = model
-        self._optimizer = build_optimizer(config, model.parameters())
+        self._optimizer = build_optimizer(config, model.parameters(), "fism_learning_rate")
         self._epoch = 0
 
     @property

@@ -1,0 +1,42 @@
+"""ItemUserEASE: what EASE says of a user's movies, and what it says of similar users, in one score."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from movierec_bench.models.ease import ease_weights
+from movierec_bench.models.gram import item_gram
+from movierec_bench.models.linear import history_scores
+from movierec_bench.models.parameters import number
+from movierec_bench.models.userease import UserEASE
+
+
+class ItemUserEASE(UserEASE):
+    """The sum ``X B + C X`` of EASE's scores (item weights B) and UserEASE's (user weights C).
+
+    Both regress the same 0/1 matrix, so their scores are on one scale and are added as they are.
+
+    Source:
+        Steck, WWW 2019, on both sides of the matrix; the two regularisation weights are t8-03's, the
+        plain sum is ours.
+    """
+
+    other_parameter_name = ["weights", "leave_out", "own_item_weights"]
+    own_item_weights: np.ndarray  # float32 [n_items, n_items]: B
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.item_reg_weight = number(config, "item_reg_weight", above=0)
+
+    def fit_closed_form(self) -> None:
+        """Learn both sides from the training rows."""
+        super().fit_closed_form()
+        self.own_item_weights = ease_weights(item_gram(self.history), self.item_reg_weight)
+
+    def full_sort_predict(self, interaction: Any) -> torch.Tensor:
+        """Float32 [B, n_items] scores of a batch of users."""
+        by_items = history_scores(self.history, self.user_rows(interaction), self.own_item_weights)
+        return super().full_sort_predict(interaction).add_(torch.from_numpy(by_items))
