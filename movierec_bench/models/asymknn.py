@@ -25,8 +25,9 @@ class BlockAsymKNN(RowReader, AsymKNN):
 
     Source:
         Aiolli, RecSys 2013, as in RecBole: the similarity of a and b is
-        ``|a & b| / (|a| ** alpha * |b| ** (1 - alpha))``, kept for the ``k`` most similar; scores are divided by the norms
-        of the history (to the power 2 beta) and of the movie's similarities (to 2 (1 - beta)), then raised to ``q``.
+        ``|a & b| / (|a| ** alpha * |b| ** (1 - alpha))``, kept for the ``k`` most similar; scores are divided by the
+        norms of the history (to the power 2 beta) and of the movie's similarities (to 2 (1 - beta)), then raised
+        to ``q``.
     """
 
     other_parameter_name = ["w"]

@@ -17,4 +17,4 @@ class AnySizeDGCF(DGCF):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        self.cor_batch_size = min(self.cor_batch_size, self.n_users, self.n_items)
+        self.cor_batch_size: int = min(self.cor_batch_size, self.n_users, self.n_items)

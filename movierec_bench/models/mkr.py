@@ -30,7 +30,8 @@ class FullSortMKR(MKR):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        self.cc_unit = nn.Sequential(*(VectorCrossCompressUnit(self.embedding_size) for _ in self.cc_unit))
+        units = [VectorCrossCompressUnit(self.embedding_size) for _ in range(len(self.cc_unit))]
+        self.cc_unit: nn.Sequential = nn.Sequential(*units)
         self.cc_unit.apply(xavier_normal_initialization)
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:

@@ -30,8 +30,8 @@ def score_pairs(
 
 
 def split_first_layer(layers: torch.nn.Sequential) -> tuple[torch.nn.Linear, torch.nn.Sequential]:
-    """RecBole's ``MLPLayers`` as its first linear layer and what follows it; dropout before it does nothing when ranking."""
+    """RecBole's ``MLPLayers`` as its first linear layer and what follows; dropout before it does nothing in ranking."""
     first = next(number for number, layer in enumerate(layers) if isinstance(layer, torch.nn.Linear))
     linear = layers[first]
     assert isinstance(linear, torch.nn.Linear)
-    return linear, layers[first + 1 :]
+    return linear, torch.nn.Sequential(*list(layers)[first + 1 :])

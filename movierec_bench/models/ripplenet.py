@@ -90,9 +90,7 @@ class _Triples:
 
 
 @numba.njit(cache=True)
-def _draw(
-    starts: np.ndarray, seeds: np.ndarray, triple_starts: np.ndarray, n_memory: int, seed: int
-) -> np.ndarray:
+def _draw(starts: np.ndarray, seeds: np.ndarray, triple_starts: np.ndarray, n_memory: int, seed: int) -> np.ndarray:
     """Triples whose heads are a user's seeds, int64 [n_users, n_memory]; -1 where there is none.
 
     All different where a user has that many (Floyd's algorithm, CACM 1987), with repetition otherwise.

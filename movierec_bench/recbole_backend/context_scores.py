@@ -209,7 +209,8 @@ def _fwfm(model: FwFM, block: Block) -> Tensor:
     for (m, a), (n, b) in combinations(list(enumerate(fields.item_slots)), 2):
         logits += weight(a, b) * (fields.items[:, m] * fields.items[:, n]).sum(1)
     towards = [
-        sum(weight(a, b) * fields.users[:, m] for m, a in enumerate(fields.user_slots)) for b in fields.item_slots
+        torch.stack([weight(a, b) * fields.users[:, m] for m, a in enumerate(fields.user_slots)]).sum(0)
+        for b in fields.item_slots
     ]
     return logits.addmm_(torch.cat(towards, dim=1), fields.items.flatten(1).T)
 
@@ -263,6 +264,7 @@ def _pnn(model: PNN, block: Block) -> Tensor:
     if model.use_outer or not model.use_inner:
         return _from_embedded(model, model.forward, block)
     linear, *rest = [*_layers(model.mlp_layers), model.predict_layer]
+    assert isinstance(linear, nn.Linear)
     width = len(fields.user_slots + fields.item_slots)
     n_fields_entries = width * fields.users.shape[2]
     of_users, of_items = _first_layer(linear.weight[:, :n_fields_entries], linear.bias, fields)
@@ -313,6 +315,7 @@ def _dcn(model: DCN, block: Block) -> Tensor:
 def _perceptron(fields: _Fields, layers: Sequence[nn.Module], last: Layer) -> Tensor:
     """``last(layers([u; i]))`` of every pair, the first of ``layers`` being linear: float32 [B, I]."""
     linear, *rest = layers
+    assert isinstance(linear, nn.Linear)
     of_users, of_items = _first_layer(linear.weight, linear.bias, fields)
 
     def hidden(some: slice) -> Tensor:

@@ -218,7 +218,7 @@ class _ArrayBacked:
         return padded_history(rows.indptr, rows.item_ix, max_history_len)
 
     def without_padded_histories(self: Any) -> Any:
-        """This data set for a model that gets its histories another way: RecBole's padded matrices are one column of padding."""
+        """This data set for a model that gets its histories another way: padded matrices are one column of padding."""
         slim = copy.copy(self)
         slim.history_item_matrix = functools.partial(_no_histories, self.interactions.n_users)
         slim.history_user_matrix = functools.partial(_no_histories, self.interactions.n_items)

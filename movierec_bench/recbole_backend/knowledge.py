@@ -5,7 +5,8 @@ RecBole has a trainer for each order and picks it by the model's class name; her
 
 from __future__ import annotations
 
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch

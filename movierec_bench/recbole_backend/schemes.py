@@ -112,7 +112,11 @@ def train_pass(
 def build_optimizer(
     config: Any, parameters: Iterable[torch.nn.Parameter], rate_key: str = "learning_rate"
 ) -> torch.optim.Optimizer:
-    """The optimiser ``learner`` names, at the rate ``rate_key`` names; an unknown one is an error (RecBole takes Adam silently)."""
+    """The optimiser ``learner`` names, at the rate ``rate_key`` names.
+
+    Raises:
+        ConfigError: an unknown optimiser (RecBole takes Adam silently).
+    """
     learner, rate = config["learner"], config[rate_key]
     if learner == "sparse_adam":
         return torch.optim.SparseAdam(list(parameters), lr=rate)

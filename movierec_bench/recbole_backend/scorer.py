@@ -14,8 +14,8 @@ from scipy.sparse import csr_matrix
 from movierec_bench.catalog import ModelEntry
 from movierec_bench.recbole_backend.context_scores import context_scores, scores_at_once
 from movierec_bench.recbole_backend.data import Interactions, padded_history
-from movierec_bench.recbole_backend.sequence_data import ranking_columns
 from movierec_bench.recbole_backend.pairs import score_pairs
+from movierec_bench.recbole_backend.sequence_data import ranking_columns
 from movierec_bench.recbole_backend.sequences import latest_windows
 from movierec_bench.schema import USER_FIELD, ModelError
 
