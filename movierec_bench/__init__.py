@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from movierec_bench.atomic import convert
     from movierec_bench.bench import run
     from movierec_bench.catalog import load_catalog
+    from movierec_bench.outputs.boards import score_boards
+    from movierec_bench.outputs.ensemble import ensemble
     from movierec_bench.outputs.leaderboard import leaderboard
     from movierec_bench.outputs.submission import score, submit
     from movierec_bench.schema import BenchError, ConfigError, DataError, ModelError
@@ -29,10 +31,12 @@ __all__ = [
     "DataError",
     "ModelError",
     "convert",
+    "ensemble",
     "leaderboard",
     "load_catalog",
     "run",
     "score",
+    "score_boards",
     "submit",
 ]
 
@@ -42,10 +46,12 @@ _HOMES = {
     "DataError": "schema",
     "ModelError": "schema",
     "convert": "atomic",
+    "ensemble": "outputs.ensemble",
     "leaderboard": "outputs.leaderboard",
     "load_catalog": "catalog",
     "run": "bench",
     "score": "outputs.submission",
+    "score_boards": "outputs.boards",
     "submit": "outputs.submission",
 }
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 from rich.console import Console
 
-from movierec_bench.schema import MAIN_METRIC, BenchError
+from movierec_bench.schema import MAIN_METRIC, BenchError, ConfigError
 
 if TYPE_CHECKING:
     from movierec_bench.outputs.leaderboard import Board
@@ -128,9 +128,7 @@ def leaderboard(
 def submit(
     run: Run,
     model: Annotated[str, typer.Option(help="A model or ensemble of that run.")],
-    atomic: Annotated[
-        Optional[Path], typer.Option(help="Folder of the converted data sets; default: the run's.")
-    ] = None,
+    atomic: RunsAtomic = None,
 ) -> None:
     """Write a model's submission from its stored refit ranking."""
     from movierec_bench.outputs.submission import submit as do
@@ -139,16 +137,74 @@ def submit(
 
 
 @app.command()
+def ensemble(
+    run: Run,
+    method: Annotated[
+        Optional[str],
+        typer.Option(help="vote, linear, tail, log2, rrf, zscore, minmax, concat, route, fit, greedy, auto (default)."),
+    ] = None,
+    models: Annotated[Optional[str], typer.Option(help="Members, as in run; default: every finished model.")] = None,
+    name: Annotated[Optional[str], typer.Option(help="The mix's name; the method's when left out.")] = None,
+    weights: Annotated[Optional[str], typer.Option(help="One a member, 5,3,3,4, or EASE=5,SASRec=3.")] = None,
+    rule: Annotated[Optional[str], typer.Option(help="For fit and greedy: the rule they find weights for.")] = None,
+    depth: Annotated[Optional[int], typer.Option(help="Ranks of a member that count.")] = None,
+    rrf_k: Annotated[Optional[float], typer.Option(help="For rrf: its constant; 60 when left out.")] = None,
+    firsts: Annotated[Optional[str], typer.Option(help="For concat: movies each member gives, 5,5.")] = None,
+    by: Annotated[Optional[str], typer.Option(help="For route: length, span, age, focus or good.")] = None,
+    routes: Annotated[Optional[str], typer.Option(help="For route: segment=Model, joined by commas.")] = None,
+    judges: Annotated[Optional[str], typer.Option(help="For route by good: the models that tell good users.")] = None,
+    folds: Annotated[Optional[int], typer.Option(help="For auto: folds of the users.")] = None,
+    steps: Annotated[Optional[int], typer.Option(help="For auto and greedy: the most members to add.")] = None,
+    seed: Annotated[Optional[int], typer.Option(help="Of the folds; the run's when left out.")] = None,
+    recipe: Annotated[Optional[Path], typer.Option(help="A mix's params.yaml: make that mix again.")] = None,
+    atomic: RunsAtomic = None,
+    configs: Configs = None,
+) -> None:
+    """Mix stored rankings without training; everything is chosen on validation rows, then scored on test rows."""
+    from movierec_bench.outputs.ensemble import ensemble as do
+
+    mix = do(
+        run,
+        method=method,
+        models=models,
+        name=name,
+        weights=weights,
+        rule=rule,
+        depth=depth,
+        rrf_k=rrf_k,
+        firsts=firsts,
+        by=by,
+        routes=routes,
+        judges=judges,
+        folds=folds,
+        steps=steps,
+        seed=seed,
+        recipe=recipe,
+        atomic=atomic,
+        configs=configs,
+    )
+    _print(mix.describe())
+
+
+@app.command()
 def score(
     submission: Annotated[Path, typer.Option(help="The submission: user,item, ten rows a user.")],
     answers: Annotated[Optional[Path], typer.Option(help="The hidden rows: user,item. Left out: only checked.")] = None,
     dataset: Annotated[Optional[str], typer.Option(help="Also check against this converted data set.")] = None,
     atomic: Atomic = Path("atomic_data"),
+    boards: Annotated[bool, typer.Option("--boards", help="Public and private boards in 200 random splits.")] = False,
+    against: Annotated[Optional[Path], typer.Option(help="With --boards: another submission to compare with.")] = None,
 ) -> None:
     """Check any submission, and score it against any answers by the competition's Recall@10."""
+    from movierec_bench.outputs.boards import score_boards
     from movierec_bench.outputs.submission import score as do
 
-    _print(do(submission, answers=answers, dataset=dataset, atomic=atomic).describe())
+    if not boards:
+        _print(do(submission, answers=answers, dataset=dataset, atomic=atomic).describe())
+        return
+    if answers is None:
+        raise ConfigError("--boards splits the users of an answers file; give it with --answers FILE")
+    _print(score_boards(submission, answers, against=against, dataset=dataset, atomic=atomic).describe())
 
 
 def main() -> None:

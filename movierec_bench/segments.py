@@ -28,6 +28,7 @@ from movierec_bench.schema import (
     ConfigError,
     DataError,
     K,
+    PathLike,
 )
 from movierec_bench.scoring import bootstrap_interval, per_user
 from movierec_bench.split import read_part
@@ -93,10 +94,10 @@ def segment_users(
 
 
 def run_segments(
-    run: Union[str, Path],
+    run: PathLike,
     by: str,
     judges: Optional[Sequence[str]] = None,
-    atomic: Optional[Union[str, Path]] = None,
+    atomic: Optional[PathLike] = None,
 ) -> pd.DataFrame:
     """The segments of a run's users, from its training rows, and for ``good`` its validation rows.
 
@@ -123,10 +124,10 @@ def run_segments(
 
 
 def board_by_segment(
-    run: Union[str, Path],
+    run: PathLike,
     by: str = LENGTH,
     judges: Optional[Union[str, Sequence[str]]] = None,
-    atomic: Optional[Union[str, Path]] = None,
+    atomic: Optional[PathLike] = None,
 ) -> pd.DataFrame:
     """How every model and mix of a run does on the test rows of each segment.
 
@@ -166,7 +167,7 @@ def best_on_validation(run: RunFolder, models: int) -> list[str]:
     return sorted(recall, key=lambda name: (-recall[name], name))[:models]
 
 
-def read_data(run: RunFolder, atomic: Optional[Union[str, Path]] = None) -> AtomicData:
+def read_data(run: RunFolder, atomic: Optional[PathLike] = None) -> AtomicData:
     """The data set that a run was made from.
 
     Args:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from conftest import SHARED
 
-COMMANDS = ("convert", "models", "run", "leaderboard", "submit", "score")
+COMMANDS = ("convert", "models", "run", "leaderboard", "submit", "ensemble", "score")
 
 
 def bench(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess:
@@ -67,6 +67,20 @@ def test_submit_and_score(folder: Path, tmp_path: Path) -> None:
     answers = tmp_path / "answers.csv"
     pd.read_csv(submission).groupby("user").head(5).to_csv(answers, index=False)
     assert "1.0000" in bench(folder, "score", "--submission", str(submission), "--answers", str(answers)).stdout
+
+
+def test_a_mix_joins_the_board_and_boards_show_the_luck(folder: Path) -> None:
+    done = bench(folder, "ensemble", "runs/ml-100k", "--method", "linear", "--models", "Pop,EASE", "--weights", "1,5")
+    assert "in a paired test" in done.stdout
+    board = pd.read_csv(folder / "runs" / "ml-100k" / "leaderboard.csv").set_index("model")
+    assert board.loc["linear", "family"] == "ensemble"
+    mixed, single = (folder / "runs" / "ml-100k" / "submissions" / f"{name}.csv" for name in ("linear", "EASE"))
+    answers = folder / "runs" / "answers.csv"
+    pd.read_csv(single).groupby("user").head(3).to_csv(answers, index=False)
+    arguments = ["score", "--submission", str(mixed), "--answers", str(answers), "--boards", "--against", str(single)]
+    assert "over 200 random splits" in bench(folder, *arguments).stdout
+    answers.unlink()
+    bench(folder, "score", "--submission", str(mixed), "--boards", code=2)
 
 
 def test_a_wrong_submission_is_refused(tmp_path: Path) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Optional, Union
+from typing import Optional
 
 import numpy as np
 import pandas as pd
 
 from movierec_bench.outputs.submission import recall_by_user, score
-from movierec_bench.schema import MAIN_METRIC, ConfigError
+from movierec_bench.schema import MAIN_METRIC, ConfigError, PathLike
 
 PUBLIC, PRIVATE, SPLIT = "public", "private", "split"
 GAIN_PUBLIC, GAIN_PRIVATE = "gain_public", "gain_private"
@@ -77,14 +76,14 @@ class Boards:
 
 
 def score_boards(
-    submission: Union[str, Path],
-    answers: Union[str, Path],
+    submission: PathLike,
+    answers: PathLike,
     public_share: float = 0.5,
     splits: int = 200,
     seed: int = 42,
-    against: Optional[Union[str, Path]] = None,
+    against: Optional[PathLike] = None,
     dataset: Optional[str] = None,
-    atomic: Union[str, Path] = "atomic_data",
+    atomic: PathLike = "atomic_data",
 ) -> Boards:
     """Score a submission as competitions do: some users' answers make the public board, the others' the private.
 
@@ -106,7 +105,7 @@ def score_boards(
         raise ConfigError(f"splits is {splits}; expected at least 1, such as 200")
     for path in (submission, against):
         if path is not None:
-            score(path, answers, dataset, str(atomic), seed)  # refuses what is no valid submission
+            score(path, answers, dataset, atomic, seed)  # refuses what is no valid submission
     recall = recall_by_user(submission, answers)
     public_users = _public_users(public_share, len(recall))
     values, columns = [recall], [PUBLIC, PRIVATE]

@@ -32,14 +32,12 @@ from movierec_bench.results import (
     write_parquet,
     write_yaml,
 )
-from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, ConfigError, K
+from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, ConfigError, K, PathLike
 from movierec_bench.scoring import paired_tests, per_user, summarize
 from movierec_bench.segments import read_data, run_segments, segment_of
 from movierec_bench.split import read_part
 
 logger = logging.getLogger(__name__)
-
-PathLike = Union[str, Path]
 
 
 @dataclass(frozen=True)

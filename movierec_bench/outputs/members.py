@@ -7,7 +7,6 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Optional, Union
 
 import numpy as np
@@ -50,7 +49,7 @@ class Rankings:
 
 
 def find_members(
-    run: RunFolder, models: Union[str, Sequence[str]], configs: Optional[Union[str, Path]] = None
+    run: RunFolder, models: Union[str, Sequence[str]], configs: Optional[PathLike] = None
 ) -> tuple[str, ...]:
     """The members that a ``--models`` expression names.
 
@@ -178,7 +177,7 @@ def read_validation(
     return sample, Validation(rankings.items, rankings.scores, held_start, held_items)
 
 
-def _named(run: RunFolder, word: str, configs: Optional[Union[str, Path]]) -> list[str]:
+def _named(run: RunFolder, word: str, configs: Optional[PathLike]) -> list[str]:
     """The members that one word, a name or a group, stands for."""
     there = {folder.name for folder in run.models() + run.ensembles()}
     if word in there:
