@@ -33,6 +33,7 @@ Models = Annotated[
 ]
 Dataset = Annotated[Optional[str], typer.Option(help="A converted data set; may be left out when there is only one.")]
 Atomic = Annotated[Path, typer.Option(help="Folder of the converted data sets.")]
+RunsAtomic = Annotated[Optional[Path], typer.Option(help="Folder of the converted data sets; default: the run's.")]
 Configs = Annotated[Optional[Path], typer.Option(help="A folder laid out like recbole_configs; its files win.")]
 
 

@@ -149,7 +149,7 @@ def test_side_ease_is_ease_with_weighted_rows_of_features() -> None:
 
 
 def test_side_ease_reaches_a_movie_that_nobody_watched() -> None:
-    """Movie 6 is Lee's, like movie 1, all that user 5 watched; user 4 (movies 4 and 5) has nothing of Lee's."""
+    """Movie 6 is Lee's, like movie 1, all that user 5 watched; user 4 has nothing of his."""
     data = data_of(rows_of(WATCHED), 6, director=DIRECTORS)
     scores = scores_of("SideEASE", data, reg_weight=0.5, **{**NO_FEATURES, "director_weight": 3.0})
     assert scores[4, 5] > 0.1 and scores[4, 5] > 2 * abs(scores[3, 5])

@@ -23,6 +23,7 @@ from movierec_bench.schema import (
     STORED_K,
     USER,
     ConfigError,
+    PathLike,
     Vocabulary,
 )
 from movierec_bench.split import read_part
