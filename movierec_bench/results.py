@@ -262,6 +262,14 @@ class ModelFolder:
         """The stored status. Raises DataError where it is missing or damaged."""
         return Status.from_json(_read_text(self.status, _REDO), where=str(self.status))
 
+    def finished(self) -> Optional[Status]:
+        """The status of a model that was scored to the end; None for any other, and where the file is damaged."""
+        try:
+            status = self.read_status()
+        except DataError:  # one model's missing or damaged file must not stand in the way of the others
+            return None
+        return status if status.state in (DONE, BUDGET) and status.metrics else None
+
     def write_topk(self, part: str, topk: pd.DataFrame) -> None:
         """Stores a ranking [user, item, rank, score] for ``part``, one of ``TOPK_PARTS``."""
         write_parquet(self.topk(part), topk[list(TOPK_COLUMNS)].astype(_TOPK_TYPES))

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from movierec_bench.atomic import AtomicData, read_atomic
-from movierec_bench.results import BUDGET, DONE, ModelFolder, RunFolder
+from movierec_bench.results import ModelFolder, RunFolder
 from movierec_bench.schema import (
     BOARD_COLUMNS,
     GENRE,
@@ -150,7 +150,7 @@ def board_by_segment(
     seed = folder.read_manifest().seed
     chosen = [name.strip() for name in judges.split(",")] if isinstance(judges, str) else judges
     segments = run_segments(run, by, chosen, atomic)
-    scored = {there.name: there.read_per_user() for there in _ended(folder.models() + folder.ensembles())}
+    scored = {there.name: there.read_per_user() for there in folder.models() + folder.ensembles() if there.finished()}
     if not scored:
         raise DataError(
             f"{folder.path} holds no scored model; expected one; train some with `python -m movierec_bench run`"
@@ -163,7 +163,7 @@ def board_by_segment(
 def best_on_validation(run: RunFolder, models: int) -> list[str]:
     """The names of the ``models`` models of a run, mixes aside, with the highest mean validation Recall@10."""
     valid = read_part(run.split, "valid")
-    recall = {folder.name: _valid_recall(folder, valid).mean() for folder in _ended(run.models())}
+    recall = {folder.name: _valid_recall(folder, valid).mean() for folder in run.models() if folder.finished()}
     return sorted(recall, key=lambda name: (-recall[name], name))[:models]
 
 
@@ -246,12 +246,6 @@ def _judged(run: RunFolder, judges: Iterable[str]) -> pd.Series:
 
 def _valid_recall(folder: ModelFolder, valid: pd.DataFrame) -> pd.Series:
     return per_user(folder.read_topk("valid", K), valid).set_index(USER)[MAIN_METRIC]
-
-
-def _ended(folders: Iterable[ModelFolder]) -> list[ModelFolder]:
-    """The folders of models that were scored."""
-    there = [folder for folder in folders if folder.status.exists()]
-    return [folder for folder in there if folder.read_status().state in (DONE, BUDGET)]
 
 
 def _segment_rows(model: str, scored: pd.DataFrame, by: str, seed: int) -> list[dict[str, Union[str, int, float]]]:

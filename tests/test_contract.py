@@ -20,6 +20,7 @@ from movierec_bench.split import Split, load_protocol, make_split
 
 RUNNABLE = [entry for entry in load_catalog().values() if not entry.needs]
 EPOCHS = 2
+SMALL_BATCH = {"interactions": 64, "knowledge": 64, "users": 16, "items": 16}  # rows, by what a batch is made of
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +135,9 @@ def test_it_beats_random(
         return recall_at_k(best.item_ix, best.user_ix, held.csr, K)
 
     epochs = 30 if entry.trainer == "epochs" else None
+    if entry.trainer == "epochs":  # a default batch holds all of these few rows: 30 epochs would be 30 steps
+        size = min(entry.parameters["train_batch_size"], SMALL_BATCH.get(entry.batches, 256))
+        entry = entry.with_parameters({"train_batch_size": size})
     fitted = fit(entry, planted, train, FitSettings(seed=7, scratch=tmp_path, epochs=epochs))
     rng = np.random.default_rng(0)
     chance = [recall(lambda block: rng.random((len(block), train.n_items), dtype=np.float32)) for _ in range(20)]

@@ -291,9 +291,12 @@ def fail(run: RunFolder, name: str) -> None:
 def test_failed_members_are_named_when_asked_for_and_left_out_of_groups(copy: RunFolder) -> None:
     fail(copy, "Odd")
     copy.model("Weak").status.unlink()
-    with pytest.raises(ConfigError, match=r"Odd is failed: killed by signal 9\nWeak is unfinished") as error:
+    with pytest.raises(ConfigError, match=r"Odd is failed: killed by signal 9\nWeak is not finished") as error:
         ensemble(copy.path, method="vote", models="Even,Odd,Weak")
-    assert "Even is" not in str(error.value)
+    assert "Even" not in str(error.value)
+    copy.model("Weak").status.write_text("{")
+    with pytest.raises(ConfigError, match="Weak cannot be read: .* expected a whole JSON object"):
+        ensemble(copy.path, method="vote", models="Weak")
     assert ensemble(copy.path, method="vote").recipe.members == ("Even", "Noise")
 
 

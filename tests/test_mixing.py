@@ -230,11 +230,9 @@ def test_the_order_of_the_members_changes_nothing(case, name, random) -> None:  
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=8, unique=True))
+@given(st.lists(st.integers(-10_000, 10_000).map(lambda n: n / 8), min_size=2, max_size=8, unique=True))
 def test_score_rules_are_scipy_s_and_scikit_learn_s_formulas_less_the_lowest(values: list[float]) -> None:
     scores = np.sort(np.array(values, dtype=np.float32))[::-1]
-    if np.ptp(scores) < 1e-3 * np.abs(scores).max():
-        return  # differences near the resolution of float32
     items = np.arange(1, len(scores) + 1, dtype=np.int32)[None, None]
     standard = zscore(scores.astype(np.float64))
     given = scores[None, None]

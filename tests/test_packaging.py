@@ -13,6 +13,9 @@ import pytest
 from conftest import ROOT
 
 
+pytestmark = pytest.mark.xdist_group("packaging")  # one process: pip builds in the checkout itself
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")

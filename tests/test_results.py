@@ -242,6 +242,20 @@ def test_a_status_is_stored_as_strict_json_with_the_contracts_fields(tmp_path: P
     assert folder.read_status() == DONE
 
 
+def test_only_a_model_scored_to_the_end_is_finished(tmp_path: Path) -> None:
+    folder = ModelFolder(tmp_path / "EASE")
+    assert folder.finished() is None
+    for state, expected in (("done", True), ("budget", True), ("failed", False), ("skipped", False)):
+        folder.write_status(replace(DONE, state=state))
+        assert (folder.finished() is not None) == expected
+    folder.write_status(replace(DONE, metrics={}))
+    assert folder.finished() is None
+    folder.write_status(DONE)
+    assert folder.finished() == DONE
+    folder.status.write_text("{", encoding="utf-8")
+    assert folder.finished() is None
+
+
 def test_a_metric_that_is_no_number_survives_as_null() -> None:
     status = replace(DONE, metrics={**DONE.metrics, "recall@10": math.nan})
     assert "NaN" not in status.to_json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -10,11 +11,14 @@ import torch
 from recbole.model.knowledge_aware_recommender.ripplenet import RippleNet
 from scipy.sparse import csr_matrix
 
+from movierec_bench.models.relations import times_matrix_of
+
 _PAIRS_A_STEP = 65_536
 
 
 class TableRippleNet(RippleNet):
-    """RecBole's RippleNet, whose ripple sets are Python lists of tensors that every batch gathers user by user.
+    """RecBole's RippleNet, whose ripple sets are Python lists of tensors that every batch gathers user by user, and
+    which looks up one matrix of a relation for every triple of every row.
 
     The ripples start from what a user has seen: training rows while fitting, and the rows the protocol
     allows when ranking.
@@ -22,6 +26,9 @@ class TableRippleNet(RippleNet):
     Attributes:
         ripple_set: int64 [n_users, n_hop, 3, n_memory], heads, relations and tails of each user's ripples;
             0 for a user whose movies are in no triple.
+
+    Source:
+        Wang et al., CIKM 2018.
     """
 
     def __init__(self, config: Any, dataset: Any) -> None:
@@ -51,27 +58,71 @@ class TableRippleNet(RippleNet):
 
     def forward(self, interaction: Any) -> torch.Tensor:
         """Float32 [n] scores of the pairs."""
-        self._recall(interaction[self.USER_ID])
-        self.item_embeddings = self.entity_embedding(interaction[self.ITEM_ID])
-        heard = sum(self._key_addressing())
-        return (self.item_embeddings * heard).sum(dim=1)
+        items = self.entity_embedding(interaction[self.ITEM_ID]).unsqueeze(1)
+        return self._scores(self._ripples(interaction[self.USER_ID]), items).squeeze(1)
+
+    def calculate_loss(self, interaction: Any) -> torch.Tensor:
+        """Cross-entropy of the labels, less ``kg_weight`` times how true the ripples' triples are, plus the L2 penalty."""
+        ripples = self._ripples(interaction[self.USER_ID])
+        items = self.entity_embedding(interaction[self.ITEM_ID]).unsqueeze(1)
+        loss = self.loss(self._scores(ripples, items).squeeze(1), interaction[self.LABEL])
+        penalty = self.l2_loss(self.transform_matrix.weight)
+        for ripple in ripples:
+            loss = loss - self.kg_weight * torch.sigmoid((ripple.heads_into * ripple.tails).sum(1)).mean()
+            penalty = penalty + (ripple.heads.norm() + ripple.tails.norm() + ripple.matrices_norm) / len(ripple.heads)
+        return loss + self.reg_weight * penalty
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items], as ``predict`` of every pair."""
-        rows = []
-        for users in interaction[self.USER_ID].split(max(1, _PAIRS_A_STEP // self.n_items)):
-            self._recall(users)
-            self.item_embeddings = self.entity_embedding.weight[: self.n_items]
-            heard = sum(self._key_addressing_full())
-            rows.append((self.item_embeddings * heard).sum(dim=2))
-        return torch.cat(rows)
+        items = self.entity_embedding.weight[: self.n_items]
+        steps = interaction[self.USER_ID].split(max(1, _PAIRS_A_STEP // self.n_items))
+        return torch.cat([self._scores(self._ripples(users), items.expand(len(users), -1, -1)) for users in steps])
 
-    def _recall(self, users: torch.Tensor) -> None:
-        """Embed the ripples of users int64 [n] where RecBole's equations look for them."""
+    def _ripples(self, users: torch.Tensor) -> list[_Ripple]:
+        """The embedded ripples of users int64 [n], nearest first."""
         heads, relations, tails = self.ripple_set[users].permute(2, 1, 0, 3).flatten(2)  # each [n_hop, n * n_memory]
-        self.h_emb_list = list(self.entity_embedding(heads))
-        self.r_emb_list = list(self.relation_embedding(relations))
-        self.t_emb_list = list(self.entity_embedding(tails))
+        matrices = self.relation_embedding.weight.view(-1, self.embedding_size, self.embedding_size)
+        return [
+            _Ripple.of(self.entity_embedding(head), relation, self.entity_embedding(tail), matrices)
+            for head, relation, tail in zip(heads, relations, tails)
+        ]
+
+    def _scores(self, ripples: list[_Ripple], items: torch.Tensor) -> torch.Tensor:
+        """Float32 [n, I] scores of movies [n, I, D] for the n users of the ripples (equations 4, 6 and 8)."""
+        heard: Any = 0
+        for ripple in ripples:
+            keys, tails = (vectors.view(len(items), self.n_memory, -1) for vectors in (ripple.keys, ripple.tails))
+            answer = (items @ keys.transpose(1, 2)).softmax(dim=2) @ tails
+            items = self.transform_matrix(items + answer)
+            heard = heard + answer
+        return (items * heard).sum(dim=2)
+
+
+@dataclass(frozen=True)
+class _Ripple:
+    """One ripple of n users, their n_memory triples one after the other.
+
+    Attributes:
+        heads: float32 [n * n_memory, D], h.
+        tails: float32 [n * n_memory, D], t.
+        keys: float32 [n * n_memory, D], R h, what a movie is compared with.
+        heads_into: float32 [n * n_memory, D], h' R, which a true tail resembles.
+        matrices_norm: the norm of all R, one a triple; RecBole's penalty.
+    """
+
+    heads: torch.Tensor
+    tails: torch.Tensor
+    keys: torch.Tensor
+    heads_into: torch.Tensor
+    matrices_norm: torch.Tensor
+
+    @classmethod
+    def of(cls, heads: torch.Tensor, relation: torch.Tensor, tails: torch.Tensor, matrices: torch.Tensor) -> _Ripple:
+        """From vectors [n, D] of heads and tails, relations int64 [n], and the matrices [n_relations, D, D]."""
+        keys = times_matrix_of(relation, heads, matrices.transpose(1, 2))
+        into = times_matrix_of(relation, heads, matrices)
+        counts = torch.bincount(relation, minlength=len(matrices))
+        return cls(heads, tails, keys, into, (counts * matrices.square().sum((1, 2))).sum().sqrt())
 
 
 class _Triples:

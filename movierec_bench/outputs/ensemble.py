@@ -20,7 +20,6 @@ from movierec_bench.outputs.members import check_members, find_members, read_ran
 from movierec_bench.outputs.recipe import AUTO, METHODS, Recipe, check_choice, rule_text
 from movierec_bench.outputs.submission import make_submission
 from movierec_bench.results import (
-    BUDGET,
     DONE,
     ENSEMBLE,
     TOPK_PARTS,
@@ -284,18 +283,14 @@ class _Maker:
 
     def _compared(self, status: Status, scored: pd.DataFrame, submission: Optional[Path]) -> Mix:
         """The finished mix beside the single model that is best on the test rows, which is the hardest to beat."""
-        singles = {folder.name: folder.read_per_user((MAIN_METRIC,)) for folder in _scored(self.run)}
+        singles = {
+            folder.name: folder.read_per_user((MAIN_METRIC,)) for folder in self.run.models() if folder.finished()
+        }
         best = min(singles, key=lambda name: (-singles[name][MAIN_METRIC].mean(), name))
         test = paired_tests({best: singles[best], self.recipe.name: scored}, best).iloc[0]
         return Mix(
             self.folder, self.recipe, status, submission, best, float(test["difference"]), float(test["p_value"])
         )
-
-
-def _scored(run: RunFolder) -> list[ModelFolder]:
-    """The run's models, mixes aside, that were scored to the end."""
-    there = [folder for folder in run.models() if folder.status.exists() and folder.per_user.exists()]
-    return [folder for folder in there if folder.read_status().state in (DONE, BUDGET)]
 
 
 def _users(rows: pd.DataFrame) -> np.ndarray:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from movierec_bench.catalog import load_catalog
 from movierec_bench.mix_search import Validation
-from movierec_bench.results import BUDGET, DONE, RunFolder
+from movierec_bench.results import ModelFolder, RunFolder
 from movierec_bench.schema import (
     FAMILIES,
     ITEM,
@@ -23,6 +23,7 @@ from movierec_bench.schema import (
     STORED_K,
     USER,
     ConfigError,
+    DataError,
     PathLike,
     Vocabulary,
 )
@@ -31,7 +32,6 @@ from movierec_bench.split import read_part
 logger = logging.getLogger(__name__)
 
 _ALL = "all"
-_USABLE = (DONE, BUDGET)
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,11 @@ def check_members(run: RunFolder, members: Sequence[str], parts: Sequence[str] =
     problems = []
     for name in members:
         folder = run.find(name)
-        state = folder.read_status().state if folder.status.exists() else "unfinished"
-        if state not in _USABLE:
-            reason = folder.read_status().error if folder.status.exists() else "it has no status.json"
-            problems.append(f"{name} is {state}: {reason}")
-        else:
-            problems += [
-                f"{name} has no ranking {folder.topk(part).name}" for part in parts if not folder.topk(part).is_file()
-            ]
+        if folder.finished() is None:
+            problems.append(f"{name} {_what_happened(folder)}")
+            continue
+        absent = [folder.topk(part).name for part in parts if not folder.topk(part).is_file()]
+        problems += [f"{name} has no ranking {file}" for file in absent]
     if problems:
         raise ConfigError(
             "\n".join(problems) + f"\nexpected finished models of {run.path}; run them again, or leave them out "
@@ -183,7 +180,7 @@ def _named(run: RunFolder, word: str, configs: Optional[PathLike]) -> list[str]:
     there = {folder.name for folder in run.models() + run.ensembles()}
     if word in there:
         return [word]
-    families = {folder.name: _family(run, folder.name) for folder in run.models()}
+    families = {folder.name: _family(folder) for folder in run.models()}
     if word == _ALL:
         grouped = set(families)
     elif word in FAMILIES:
@@ -203,13 +200,21 @@ def _named(run: RunFolder, word: str, configs: Optional[PathLike]) -> list[str]:
     return usable
 
 
-def _family(run: RunFolder, name: str) -> str:
+def _family(folder: ModelFolder) -> str:
     """The family of a finished model; empty for one that is not."""
-    folder = run.model(name)
+    status = folder.finished()
+    return status.family if status else ""
+
+
+def _what_happened(folder: ModelFolder) -> str:
+    """Why a model is not finished, to go behind its name."""
     if not folder.status.exists():
-        return ""
-    status = folder.read_status()
-    return status.family if status.state in _USABLE else ""
+        return "is not finished: it has no status.json"
+    try:
+        status = folder.read_status()
+    except DataError as error:
+        return f"cannot be read: {error}"
+    return f"is {status.state}: {status.error}"
 
 
 def _check_users(run: RunFolder, name: str, part: str, found: np.ndarray, users: np.ndarray) -> None:
