@@ -17,6 +17,8 @@ class GroupedCKE(CKE):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, None]:
         """Normalised vectors [n, K] of heads, relations, tails and negative tails; RecBole reads no more."""
         matrices = self.trans_w.weight.view(-1, self.embedding_size, self.kg_embedding_size)
-        heads, tails, others = (times_matrix_of(r, self.entity_embedding(nodes), matrices) for nodes in (h, pos_t, neg_t))
+        heads, tails, others = (
+            times_matrix_of(r, self.entity_embedding(nodes), matrices) for nodes in (h, pos_t, neg_t)
+        )
         relations = self.relation_embedding(r)
         return F.normalize(heads), F.normalize(relations), F.normalize(tails), F.normalize(others), None

@@ -29,5 +29,7 @@ class ScipyKGAT(KGAT):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Vectors [n, K] of heads, relations, tails and negative tails."""
         matrices = self.trans_w.weight.view(-1, self.embedding_size, self.kg_embedding_size)
-        heads, tails, others = (times_matrix_of(r, self.entity_embedding(nodes), matrices) for nodes in (h, pos_t, neg_t))
+        heads, tails, others = (
+            times_matrix_of(r, self.entity_embedding(nodes), matrices) for nodes in (h, pos_t, neg_t)
+        )
         return heads, self.relation_embedding(r), tails, others
