@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-
 pytestmark = pytest.mark.xdist_group("packaging")  # one process: pip builds in the checkout itself
 
 

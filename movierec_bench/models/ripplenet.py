@@ -62,7 +62,7 @@ class TableRippleNet(RippleNet):
         return self._scores(self._ripples(interaction[self.USER_ID]), items).squeeze(1)
 
     def calculate_loss(self, interaction: Any) -> torch.Tensor:
-        """Cross-entropy of the labels, less ``kg_weight`` times how true the ripples' triples are, plus the L2 penalty."""
+        """Cross-entropy of the labels, less ``kg_weight`` times how true the triples are, plus the L2 penalty."""
         ripples = self._ripples(interaction[self.USER_ID])
         items = self.entity_embedding(interaction[self.ITEM_ID]).unsqueeze(1)
         loss = self.loss(self._scores(ripples, items).squeeze(1), interaction[self.LABEL])
