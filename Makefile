@@ -1,9 +1,9 @@
 # Everything runs in .venv, which `make setup` (or any target that needs it) makes.
 VENV := .venv
 PY := $(VENV)/bin/python
-SOURCES := movierec_bench tests benchmarks
+SOURCES := movierec_bench tests
 
-.PHONY: setup demo test test-all bench format lint types clean
+.PHONY: setup demo test test-all format lint types clean
 
 $(VENV)/installed: setup.cfg constraints.txt pyproject.toml
 	python3 -m venv $(VENV)
@@ -25,9 +25,6 @@ test: setup
 
 test-all: setup  ## also the complete pass over every catalogued model
 	$(PYTEST)
-
-bench: setup
-	$(PY) -m benchmarks
 
 format: setup
 	$(VENV)/bin/ruff format $(SOURCES)
