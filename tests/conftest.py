@@ -16,10 +16,10 @@ SHARED = ROOT.parent / "shared"
 GENRES = ("Action", "Comedy", "Drama")
 
 
-def planted_ratings(n_users: int = 60, n_movies: int = 40, seed: int = 0) -> pd.DataFrame:
+def planted_ratings(n_users: int = 60, n_movies: int = 40, seed: int = 0, skew: float = 0.5) -> pd.DataFrame:
     """Two tastes: even users mostly watch even movies, odd users odd ones; low numbers are the popular ones."""
     rng = np.random.default_rng(seed)
-    popularity = 1.0 / np.arange(1, n_movies + 1) ** 0.5
+    popularity = 1.0 / np.arange(1, n_movies + 1) ** skew
     rows = []
     for user in range(n_users):
         taste = np.where(np.arange(n_movies) % 2 == user % 2, 8.0, 1.0) * popularity
@@ -30,7 +30,7 @@ def planted_ratings(n_users: int = 60, n_movies: int = 40, seed: int = 0) -> pd.
     return pd.DataFrame(rows, columns=["user", "item", "time"])
 
 
-def planted_competition(n_users: int = 60, n_movies: int = 40, seed: int = 0) -> Competition:
+def planted_competition(n_users: int = 60, n_movies: int = 40, seed: int = 0, skew: float = 0.5) -> Competition:
     """`planted_ratings` with side information that goes with the tastes."""
     numbers = np.arange(n_movies)
     movies = pd.DataFrame(
@@ -45,7 +45,9 @@ def planted_competition(n_users: int = 60, n_movies: int = 40, seed: int = 0) ->
             "writer": [(f"nm{number % 2}{number % 4}",) if number % 6 else () for number in numbers],
         }
     )
-    return Competition(ratings=planted_ratings(n_users, n_movies, seed), movies=movies, counts={}, source="planted")
+    return Competition(
+        ratings=planted_ratings(n_users, n_movies, seed, skew), movies=movies, counts={}, source="planted"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -12,25 +13,20 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-pytestmark = pytest.mark.xdist_group("packaging")  # one process: pip builds in the checkout itself
+pytestmark = pytest.mark.xdist_group("packaging")  # one process, so that the wheel is built once
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--wheel-dir",
-        str(folder),
-    ]
-    subprocess.run([*command, str(ROOT)], check=True)
-    return next(folder.glob("*.whl"))
+    """Built from a copy: pip builds inside the source tree, where another build may have left files or be at work."""
+    source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("movierec_bench", "recbole_configs"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(built)]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(source)], check=True)
+    return next(built.glob("*.whl"))
 
 
 def test_the_wheel_ships_every_configuration_and_template(wheel: Path) -> None:
