@@ -21,7 +21,12 @@ Send = Callable[[Any], None]
 
 # Imported once by the process that forks the others, so that a model starts in milliseconds, not in
 # the seconds torch and RecBole take to import.
-_PRELOADED = ["movierec_bench.recbole_backend.trainer", "movierec_bench.ranking", "movierec_bench.scoring"]
+_PRELOADED = [
+    "movierec_bench.recbole_backend.trainer",
+    "movierec_bench.ranking",
+    "movierec_bench.scoring",
+    "torch._dynamo",  # which the first optimiser imports
+]
 
 
 @dataclass(frozen=True)
