@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from recbole.data.interaction import Interaction
 from scipy.stats import chisquare
 
 from movierec_bench.atomic import AtomicData
@@ -100,3 +102,29 @@ def test_latest_windows_by_hand() -> None:
     columns = latest_windows(log((1, 2, 0), (1, 5, 1), (1, 3, 2), (2, 4, 0)), np.array([1, 2, 3]), max_length=2)
     assert columns["item_id_list"].tolist() == [[5, 3], [4, 0], [0, 0]]
     assert columns["item_length"].tolist() == [2, 1, 1]
+
+
+def test_an_epoch_may_be_a_sample_drawn_anew(planted: AtomicData, tmp_path: Path) -> None:
+    batches, rows = batches_of(planted, "FM", tmp_path, rows_per_epoch=100, train_batch_size=64)
+    every_pair = set(zip(rows.user_ix.tolist(), rows.item_ix.tolist()))
+    drawn = []
+    for seed in (0, 1):
+        made = list(batches.epoch(np.random.default_rng(seed)))
+        watched = [batch[batch["label"].bool()] for batch in made]
+        pairs = [(u, i) for b in watched for u, i in zip(b["user_id"].tolist(), b["item_id"].tolist())]
+        assert len(pairs) == len(set(pairs)) == 100
+        assert set(pairs) <= every_pair
+        drawn.append(set(pairs))
+    assert drawn[0] != drawn[1]
+
+
+def test_context_models_get_the_movies_columns_as_recbole_joins_them(planted: AtomicData, tmp_path: Path) -> None:
+    entry = load_catalog()["FM"]
+    config = build_config(entry, seed=1, scratch=tmp_path)
+    dataset = build_dataset(config, planted, Interactions.from_rows(planted.interactions, planted.vocabulary))
+    for batch in build_batches(entry, config, dataset).epoch(np.random.default_rng(0)):
+        ids = {field: batch[field].clone() for field in ("user_id", "item_id", "label")}
+        expected = dataset.join(Interaction(ids))
+        assert set(expected.columns) == set(batch.columns) == {*ids, "genre", "director", "writer"}
+        for field in expected.columns:
+            assert torch.equal(batch[field], expected[field])

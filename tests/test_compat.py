@@ -12,6 +12,7 @@ import torch
 from scipy.sparse import dok_matrix
 
 from movierec_bench.recbole_backend import compat
+from movierec_bench.schema import ModelError
 
 
 def run_python(code: str) -> subprocess.CompletedProcess:
@@ -73,3 +74,40 @@ def test_quick_start_is_never_imported() -> None:
         "assert not [name for name in sys.modules if name.startswith('recbole.quick_start')], 'imported'"
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_without_the_mend_there_is_no_torch_scatter() -> None:
+    assert run_python("import torch_scatter").returncode != 0
+    done = run_python(
+        "from movierec_bench.recbole_backend import compat; compat.apply(); compat.apply();"
+        "from torch_scatter import scatter_mean, scatter_softmax; assert scatter_mean is compat.scatter_mean"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_scatter_mean_and_softmax_by_hand() -> None:
+    rows = torch.tensor([[1.0, 0.0], [3.0, 2.0], [5.0, 7.0]], requires_grad=True)
+    group = torch.tensor([2, 2, 0])
+    means = compat.scatter_mean(rows, group, dim=0, dim_size=4)
+    assert means.tolist() == [[5.0, 7.0], [0.0, 0.0], [2.0, 1.0], [0.0, 0.0]]
+    means[2].sum().backward()
+    assert rows.grad is not None
+    assert rows.grad.tolist() == [[0.5, 0.5], [0.5, 0.5], [0.0, 0.0]]
+    weights = compat.scatter_softmax(rows, group, dim=0)
+    torch.testing.assert_close(weights[:2], rows[:2].softmax(dim=0))
+    torch.testing.assert_close(weights[2], torch.ones(2))
+
+
+def test_scatter_softmax_of_large_numbers_is_finite_and_has_softmaxs_gradient() -> None:
+    rows = torch.tensor([[1000.0], [999.0]], requires_grad=True)
+    weights = compat.scatter_softmax(rows, torch.tensor([0, 0]), dim=0)
+    expected = torch.tensor([[1000.0], [999.0]], requires_grad=True)
+    torch.testing.assert_close(weights, expected.softmax(dim=0))
+    weights[0].backward()
+    expected.softmax(dim=0)[0].backward()
+    torch.testing.assert_close(rows.grad, expected.grad)
+
+
+def test_scatter_along_another_dimension_is_refused() -> None:
+    with pytest.raises(ModelError, match="dimension 1; expected 0"):
+        compat.scatter_mean(torch.zeros(2, 2), torch.tensor([0, 0]), dim=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from movierec_bench.atomic import AtomicData
 from movierec_bench.catalog import load_catalog
 from movierec_bench.recbole_backend.config import build_config
 from movierec_bench.recbole_backend.data import Interactions, build_dataset, padded_history
-from movierec_bench.schema import ConfigError, Vocabulary
+from movierec_bench.schema import ConfigError, ModelError, Vocabulary
 
 VOCABULARY = Vocabulary(users=np.array([5, 7, 9]), items=np.array([10, 20, 30, 40]))
 
@@ -113,3 +114,26 @@ def test_an_unknown_item_field_is_refused(planted: AtomicData, tmp_path: Path) -
 
 def test_movies_nobody_watched_are_items_too(planted: AtomicData, tmp_path: Path) -> None:
     assert dataset_of(planted, "BPR", tmp_path).item_num == len(planted.movies) + 1
+
+
+def without_people(data: AtomicData) -> AtomicData:
+    """The same data of a source that knows genres only, as RecBole's ml-100k does."""
+    nobody = [() for _ in range(len(data.movies))]
+    return replace(data, movies=data.movies.assign(director=nobody, writer=nobody))
+
+
+def test_a_field_without_any_value_is_left_out_with_a_note(
+    planted: AtomicData, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="movierec_bench"):
+        dataset = dataset_of(without_people(planted), "BPR", tmp_path)
+    assert dataset.item_feat.columns == ["item_id", "genre"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "planted has no director of any movie; the models do without that field",
+        "planted has no writer of any movie; the models do without that field",
+    ]
+
+
+def test_knowledge_models_refuse_data_without_triples(planted: AtomicData, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="planted has no knowledge triples"):
+        dataset_of(replace(planted, triples=planted.triples.iloc[:0]), "CKE", tmp_path)

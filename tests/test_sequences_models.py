@@ -318,6 +318,20 @@ def test_pretraining_ends_with_its_share_of_the_budget(planted: AtomicData, tmp_
         assert made.train_stage == expected
 
 
+# DIN and DIEN.
+
+
+@pytest.mark.parametrize("model", ["DIN", "DIEN"])
+def test_ranking_all_movies_equals_rating_pair_by_pair(model: str, planted: AtomicData, tmp_path: Path) -> None:
+    made = build(planted, model, tmp_path)
+    columns = batch([3, 8, 21], [], list(range(1, LENGTH + 1)))
+    columns["neg_item_id_list"] = torch.zeros_like(columns["item_id_list"])  # read by DIEN's auxiliary loss alone
+    scores = torch.sigmoid(made.full_sort_predict(columns))
+    for movie in range(made.n_items):
+        expected = made.predict({**columns, "item_id": torch.full((3,), movie)})
+        torch.testing.assert_close(scores[:, movie], expected)
+
+
 # Where order is all there is.
 
 N_MOVIES, LOG = 40, 14

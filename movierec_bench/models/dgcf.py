@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from recbole.model.general_recommender.dgcf import DGCF
+from scipy.sparse import csr_matrix
+
+from movierec_bench.models.graphs import SparseMatrix
 
 
 class AnySizeDGCF(DGCF):
@@ -18,3 +22,8 @@ class AnySizeDGCF(DGCF):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         self.cor_batch_size: int = min(self.cor_batch_size, self.n_users, self.n_items)
+
+    def _build_sparse_tensor(self, indices: torch.Tensor, values: torch.Tensor, size: tuple[int, int]) -> SparseMatrix:
+        """A sparse matrix of edges and nodes for ``torch.sparse.mm``, from coordinates int64 [2, nnz]."""
+        rows, columns = indices.cpu().numpy()
+        return SparseMatrix(csr_matrix((values.cpu().numpy(), (rows, columns)), shape=size)).to(self.device)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from recbole.model.sequential_recommender.dien import DIEN
 
-from movierec_bench.models.interests import all_item_vectors, item_vectors
+from movierec_bench.models.interests import feature_vectors, movie_vectors
 
 
 class RankingDIEN(DIEN):
@@ -19,13 +19,11 @@ class RankingDIEN(DIEN):
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items], the logits of ``predict``, which do not saturate."""
-        movies = all_item_vectors(self)
-        users = self.embedding_layer(interaction[self.USER_ID], interaction[self.ITEM_SEQ])[0]["user"].flatten(1)
+        movies = movie_vectors(self)
+        users, histories = feature_vectors(self, interaction[self.USER_ID], interaction[self.ITEM_SEQ])
         lengths = interaction[self.ITEM_SEQ_LEN]
-        histories = item_vectors(self, interaction[self.ITEM_SEQ])
-        interests, _ = self.interset_extractor(
-            histories, lengths, histories
-        )  # its loss, of no use here, wants negatives
+        # The extractor also gives a loss, of no use here, for which it wants movies not seen: anything will do.
+        interests, _ = self.interset_extractor(histories, lengths, histories)
         return torch.stack([self._logits(*of_user, movies) for of_user in zip(users, interests, lengths)])
 
     def _logits(

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from recbole.model.sequential_recommender.din import DIN
 
-from movierec_bench.models.interests import all_item_vectors, item_vectors
+from movierec_bench.models.interests import feature_vectors, movie_vectors
 
 
 class RankingDIN(DIN):
@@ -19,8 +19,8 @@ class RankingDIN(DIN):
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items], the logits of ``predict``, which do not saturate."""
-        movies = all_item_vectors(self)
-        histories = item_vectors(self, interaction[self.ITEM_SEQ])
+        movies = movie_vectors(self)
+        _, histories = feature_vectors(self, interaction[self.USER_ID], interaction[self.ITEM_SEQ])
         lengths = interaction[self.ITEM_SEQ_LEN]
         return torch.stack([self._logits(history, n, movies) for history, n in zip(histories, lengths)])
 

@@ -7,8 +7,10 @@ from typing import Any, Optional
 import torch
 from recbole.model.general_recommender.gcmc import GCMC
 
+from movierec_bench.models.graphs import FastGraph
 
-class CachedGCMC(GCMC):
+
+class CachedGCMC(FastGraph, GCMC):
     """RecBole's GCMC, ranked by the probability of a rating; RecBole ranks by the logit of "rated" alone, and encodes
     the whole graph again for every block of users.
 

@@ -1,4 +1,4 @@
-"""Ranking by models that weigh a user's history anew for every movie: the history is embedded once a user."""
+"""The features DIN and DIEN embed: once a user and once a movie, where RecBole does it for every pair."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from typing import Any
 import torch
 
 
-def item_vectors(model: Any, items: torch.Tensor) -> torch.Tensor:
-    """The joined vectors of all features of movies, as RecBole's DIN and DIEN make them.
+def feature_vectors(model: Any, users: torch.Tensor, items: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The vectors of all features, side by side, as RecBole's DIN and DIEN make them.
 
     Args:
         model: one of these.
+        users: int64 [B].
         items: int64 [B, W].
 
     Returns:
-        Float32 [B, W, D].
+        Of users float32 [B, D'], of items float32 [B, W, D].
     """
-    nobody = torch.zeros(len(items), dtype=torch.long, device=items.device)
-    sparse, dense = model.embedding_layer(nobody, items)
-    parts = [part for part in (sparse["item"], dense["item"]) if part is not None]
-    return torch.cat(parts, dim=-2).flatten(2)
+    sparse, dense = model.embedding_layer(users, items)
+    of_users, of_items = (
+        torch.cat([part for part in (sparse[kind], dense[kind]) if part is not None], dim=-2)
+        for kind in ("user", "item")
+    )
+    return of_users.flatten(1), of_items.flatten(2)
 
 
-def all_item_vectors(model: Any) -> torch.Tensor:
-    """Float32 [n_items, D]: `item_vectors` of every movie, the padding movie first."""
-    return item_vectors(model, torch.arange(model.n_items, device=model.device).unsqueeze(0))[0]
+def movie_vectors(model: Any) -> torch.Tensor:
+    """Float32 [n_items, D]: `feature_vectors` of every movie, the padding movie first."""
+    movies = torch.arange(model.n_items, device=model.device).unsqueeze(0)
+    return feature_vectors(model, torch.zeros_like(movies[:, 0]), movies)[1][0]

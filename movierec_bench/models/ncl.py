@@ -10,8 +10,10 @@ from recbole.model.general_recommender.ncl import NCL
 from sklearn.cluster import MiniBatchKMeans
 from torch.nn.functional import normalize
 
+from movierec_bench.models.graphs import FastGraph
 
-class KMeansNCL(NCL):
+
+class KMeansNCL(FastGraph, NCL):
     """RecBole's NCL. Its e-step wants the package faiss and a GPU; scikit-learn's k-means does the same.
 
     Source:
@@ -22,6 +24,13 @@ class KMeansNCL(NCL):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         self.seed = config["seed"]
+
+    def ProtoNCE_loss(self, node_embedding: torch.Tensor, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
+        """RecBole's loss against the clusters; 0 before there are any."""
+        if self.user_centroids is None:
+            return node_embedding.new_zeros(())
+        loss: torch.Tensor = super().ProtoNCE_loss(node_embedding, user, item)
+        return loss
 
     def run_kmeans(self, x: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Clusters of vectors.

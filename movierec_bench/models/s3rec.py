@@ -27,7 +27,7 @@ class WindowS3Rec(CausalAttention, S3Rec):
 
     Source:
         Zhou et al., "S3-Rec: Self-Supervised Learning for Sequential Recommendation with Mutual Information
-        Maximization", CIKM 2020, equations 6 to 10; layers are RecBole's S3Rec.
+        Maximization", CIKM 2020, section 4.2; layers are RecBole's S3Rec.
     """
 
     def __init__(self, config: Any, dataset: Any) -> None:

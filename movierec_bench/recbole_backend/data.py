@@ -135,7 +135,7 @@ def build_dataset(config: Any, data: AtomicData, train: Interactions) -> Dataset
     return by_type.get(config["MODEL_TYPE"], GeneralArrays)(config, data, train)
 
 
-class _ArrayBacked:
+class ArrayBacked:
     """Fills a RecBole Dataset from arrays. Mixed in before the RecBole class it fills."""
 
     def __init__(self, config: Any, data: AtomicData, train: Interactions) -> None:
@@ -232,11 +232,11 @@ class _ArrayBacked:
         return padded_history(by_item.indptr.astype(np.int64), by_item.indices.astype(np.int64), max_history_len)
 
 
-class GeneralArrays(_ArrayBacked, Dataset):
+class GeneralArrays(ArrayBacked, Dataset):
     """For general, context-aware and tree models."""
 
 
-class KnowledgeArrays(_ArrayBacked, KnowledgeBasedDataset):
+class KnowledgeArrays(ArrayBacked, KnowledgeBasedDataset):
     """For knowledge-aware models: movies are the first entities, in the same order as the items."""
 
     def _from_scratch(self) -> None:

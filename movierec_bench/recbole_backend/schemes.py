@@ -58,6 +58,7 @@ SCHEMES: Mapping[str, str] = {
     "plain": "schemes:PlainScheme",
     "recvae": "special:RecVAEScheme",
     "ncl": "special:NCLScheme",
+    "boosting": "boosting:BoostingScheme",
     "kd_dagfm": "distillation:DistillationScheme",
     "kgat": "knowledge:KGATScheme",
     "mkr": "knowledge:MKRScheme",

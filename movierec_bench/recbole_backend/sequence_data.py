@@ -9,7 +9,7 @@ from recbole.data.dataset import SequentialDataset
 from recbole.data.transform import construct_transform
 from recbole.utils.enum_type import FeatureSource, FeatureType
 
-from movierec_bench.recbole_backend.data import _ArrayBacked
+from movierec_bench.recbole_backend.data import ArrayBacked
 from movierec_bench.recbole_backend.knowledge_vectors import KnowledgeVectors
 from movierec_bench.recbole_backend.sequences import LENGTH_FIELD, LIST_SUFFIX
 from movierec_bench.schema import HEAD, ITEM_FIELD, RELATION, TAIL, TIME_FIELD, USER_FIELD, ModelError
@@ -17,7 +17,7 @@ from movierec_bench.schema import HEAD, ITEM_FIELD, RELATION, TAIL, TIME_FIELD, 
 _ITEM_LIST = ITEM_FIELD + LIST_SUFFIX
 
 
-class SequentialArrays(_ArrayBacked, SequentialDataset):
+class SequentialArrays(ArrayBacked, SequentialDataset):
     """For sequence models: the fields of the prefixes are declared; `sequences` makes them as they are needed.
 
     Attributes:

@@ -9,7 +9,7 @@ import torch
 from recbole.data.interaction import Interaction
 
 from movierec_bench.recbole_backend.batches import Batches
-from movierec_bench.recbole_backend.schemes import build_optimizer, train_pass
+from movierec_bench.recbole_backend.schemes import PlainScheme, build_optimizer, train_pass
 
 
 class RecVAEScheme:
@@ -45,34 +45,25 @@ class RecVAEScheme:
         return train_pass(self._config, self._model, loss_of, optimizer, batches.epoch(rng))
 
 
-class NCLScheme:
-    """NCL: every ``m_step`` epochs the vectors are clustered anew; the loss against the clusters joins after
-    ``warm_up_step`` epochs.
+class NCLScheme(PlainScheme):
+    """NCL: after ``warm_up_step`` epochs the vectors are clustered, every ``m_step`` epochs anew, and the loss against
+    the clusters joins the others.
 
     Source:
         Lin et al., WWW 2022, section 3.5; RecBole's NCLTrainer.
     """
 
     def __init__(self, config: Any, model: Any) -> None:
-        self._config = config
-        self._model = model
-        self._optimizer = build_optimizer(config, model.parameters())
+        super().__init__(config, model)
         self._epoch = 0
 
     def epoch(self, batches: Batches, rng: np.random.Generator) -> float:
         """Train one epoch; the mean loss a step."""
-        warming_up = self._epoch < self._config["warm_up_step"]
-        # The loss against the clusters is computed during the warm-up too, though not counted; any clusters will do.
-        if self._epoch == 0 or (not warming_up and self._epoch % self._config["m_step"] == 0):
+        since_warm_up = self._epoch - self._config["warm_up_step"]
+        if since_warm_up >= 0 and since_warm_up % self._config["m_step"] == 0:
             self._model.e_step()
         self._epoch += 1
-        self._model.train()
-
-        def loss_of(batch: Interaction) -> Any:
-            losses = self._model.calculate_loss(batch)
-            return losses[:-1] if warming_up else losses
-
-        return train_pass(self._config, self._model, loss_of, self._optimizer, batches.epoch(rng))
+        return super().epoch(batches, rng)
 
 
 class RaCTScheme:
