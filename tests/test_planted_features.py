@@ -66,7 +66,7 @@ CHANGES: dict[str, dict[str, Any]] = {  # small steps for a small set
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_genres_lead_to_cold_movies(name: str, one_genre_each: AtomicData, tmp_path: Path) -> None:
-    """Ten movies at random find .07 of a user's cold ones, Pop less than .1; whoever knows the genre several times it."""
+    """Ten movies at random find .07 of the cold ones, Pop less than .1, whoever knows the genre several times it."""
     popular = recall_on_cold_movies(one_genre_each, "Pop", tmp_path, epochs=1)
     found = recall_on_cold_movies(one_genre_each, name, tmp_path, **{"epochs": 20, **CHANGES[name]})
     assert popular < 0.1
