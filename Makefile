@@ -1,9 +1,11 @@
 # Everything runs in .venv, which `make setup` (or any target that needs it) makes.
 VENV := .venv
 PY := $(VENV)/bin/python
-SOURCES := movierec_bench tests
+SOURCES := movierec_bench tests benchmarks
 
-.PHONY: setup demo test test-all format lint types clean
+PEERS := .venv-peers
+
+.PHONY: setup demo bench test test-all format lint types clean
 
 $(VENV)/installed: setup.cfg constraints.txt pyproject.toml
 	python3 -m venv $(VENV)
@@ -25,6 +27,15 @@ test: setup
 
 test-all: setup  ## also the complete pass over every catalogued model
 	$(PYTEST)
+
+$(PEERS)/installed: benchmarks/peers-requirements.txt
+	python3 -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet -r benchmarks/peers-requirements.txt
+	touch $@
+
+bench: setup $(PEERS)/installed  ## measure against RecBole and peers; ONLY="EASE BPR" for a part
+	$(PY) -m pip install --quiet -c constraints.txt -e ".[bench]"
+	$(PY) -m benchmarks $(ONLY)
 
 format: setup
 	$(VENV)/bin/ruff format $(SOURCES)

@@ -1,0 +1,131 @@
+"""Runs the sides of a comparison in turns, each in a process of its own, and records the medians."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from benchmarks.plan import PEERS, Comparison, Side
+from benchmarks.workloads import Workload, prepare
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+PEERS_PYTHON = Path(".venv-peers/bin/python")
+_PACKAGES = ("recbole", "torch", "numpy", "scipy", "numba", "pandas")
+
+
+def compare(comparison: Comparison) -> None:
+    """Measure every side ``repeats`` times, in turns, and write ``results/NAME.json``."""
+    work = prepare(comparison.workload)
+    measured: dict[str, list[dict[str, float]]] = {side.name: [] for side in comparison.sides}
+    failed: dict[str, str] = {}
+    for _ in range(comparison.repeats):
+        for side in comparison.sides:
+            if side.name in failed:
+                continue
+            try:
+                figures = measure(side, work, _budget(side, measured))
+            except subprocess.CalledProcessError as error:
+                failed[side.name] = (error.stderr or error.stdout).strip().splitlines()[-1]
+                print(f"   {side.name}: failed: {failed[side.name]}", flush=True)
+                continue
+            measured[side.name].append(figures)
+            print(f"   {side.name}: {_in_words(figures)}", flush=True)
+    medians = {name: _medians(runs) for name, runs in measured.items() if runs}
+    record(
+        comparison.name,
+        workload=comparison.workload,
+        sides=medians,
+        runs=measured,
+        failed=failed,
+        reached=[
+            {"what": reach.what, "measured": reach.of(medians), "most": reach.most}
+            for reach in comparison.reach
+            if not failed
+        ],
+    )
+
+
+def record(name: str, **values: Any) -> None:
+    """Write a result with the machine, the versions and the date."""
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps({"name": name, **values, **_circumstances()}, indent=2)
+    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def floors() -> None:
+    """What this machine can do: float32 operations a second in a matrix product, bytes a second in a copy."""
+    import torch
+
+    size = 4096
+    left, right = torch.rand(size, size), torch.rand(size, size)
+    source = np.ones(2**27, dtype=np.float32)
+    target = np.empty_like(source)
+    products = _quickest(lambda: torch.mm(left, right))
+    copies = _quickest(lambda: np.copyto(target, source))
+    record("floors", float32_per_s=2 * size**3 / products, bytes_per_s=2 * source.nbytes / copies)
+
+
+def _quickest(work: Any, repeats: int = 5) -> float:
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def measure(side: Side, work: Workload, budget: Optional[float] = None) -> dict[str, float]:
+    """Run a side once: its seconds by phase, medians of repeated phases, and whatever else it reports."""
+    options = side.options if budget is None else {**side.options, "budget": budget}
+    if side.program == PEERS:
+        command = [str(PEERS_PYTHON), str(HERE / "peers.py"), side.task, str(work.arrays), json.dumps(options)]
+    else:
+        command = [sys.executable, "-m", side.program, side.task, work.name, json.dumps(options)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    printed: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    seconds = {phase: statistics.median(values) for phase, values in printed.pop("seconds").items() if values}
+    return {**seconds, **printed}
+
+
+def _budget(side: Side, measured: dict[str, list[dict[str, float]]]) -> Optional[float]:
+    return measured[side.budget_of][-1]["fit"] if side.budget_of is not None else None
+
+
+def _medians(runs: list[dict[str, float]]) -> dict[str, float]:
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+
+
+def _in_words(figures: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+
+
+def _circumstances() -> dict[str, Any]:
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {_memory_gib():.0f} GiB",
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

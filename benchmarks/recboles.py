@@ -1,0 +1,156 @@
+"""RecBole's side of a comparison: ``python -m benchmarks.recboles TASK WORKLOAD OPTIONS``; prints one JSON line.
+
+RecBole 1.2.1 as it is, but for the mends without which it does not run on current packages. It is given
+our split as its benchmark files, and an ``eval_batch_size`` that ranks hundreds of users a step: its own
+default ranks one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from typing import Any
+
+import numpy as np
+
+from benchmarks.stopwatch import Stopwatch
+from benchmarks.workloads import Workload
+from movierec_bench.ranking import top_k, topk_frame
+from movierec_bench.recbole_backend import compat
+from movierec_bench.schema import ITEM_FIELD, LABEL_FIELD, TIME_FIELD, USER_FIELD, K
+from movierec_bench.scoring import per_user
+
+compat.apply()
+
+from recbole.config import Config  # noqa: E402
+from recbole.data import create_dataset, data_preparation  # noqa: E402
+from recbole.data.interaction import Interaction  # noqa: E402
+from recbole.utils import get_model, get_trainer, init_seed  # noqa: E402
+
+_USERS_A_STEP = 256
+
+
+def load(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dict[str, Any]:
+    """Read and split as RecBole does for every model: its own ratio split and its loaders."""
+    config = _config(work, "BPR", {"benchmark_filename": None, "data_path": str(work.atomic.parent)})
+    with watch.phase("load"):
+        dataset = create_dataset(config)
+        data_preparation(config, dataset)
+    return {"rows": dataset.inter_num}
+
+
+def model(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dict[str, Any]:
+    """Load, train, rank and score the validation rows with RecBole's own trainer and evaluator.
+
+    Options: model, parameters, epochs, rank_seconds (stop ranking then, and say how far it came).
+    """
+    config = _config(work, options["model"], options.get("parameters", {}))
+    init_seed(42, True)
+    with watch.phase("load"):
+        dataset = create_dataset(config)
+        train_data, valid_data, _ = data_preparation(config, dataset)
+    with watch.phase("fit"):
+        made = get_model(config["model"])(config, train_data.dataset).to(config["device"])
+        trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, made)
+        for epoch in range(options.get("epochs", 1)):
+            with watch.phase("epoch"):
+                trainer._train_epoch(train_data, epoch)
+    if "rank_seconds" in options:
+        return _rank_for(options["rank_seconds"], trainer, valid_data, dataset, watch)
+    with watch.phase("rank"):
+        scores = trainer.evaluate(valid_data, load_best_model=False)
+    return {"recall_plain": float(scores["recall@10"]), "users": len(valid_data.uid_list)}
+
+
+def sequential(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dict[str, Any]:
+    """A sequential model trained by RecBole on our training rows; our validation rows score it, by our ranking."""
+    name = f"{work.name}-sequential"
+    changes = {"benchmark_filename": None, "data_path": str(work.recbole), "train_neg_sample_args": None}
+    changes["eval_args"] = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"}
+    config = _config(work, options["model"], {**changes, **options.get("parameters", {})}, dataset=name)
+    init_seed(42, True)
+    with watch.phase("load"):
+        dataset = create_dataset(config)
+        train_data, _, _ = data_preparation(config, dataset)
+    with watch.phase("fit"):
+        made = get_model(config["model"])(config, train_data.dataset).to(config["device"])
+        trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, made)
+        for epoch in range(options["epochs"]):
+            with watch.phase("epoch"):
+                trainer._train_epoch(train_data, epoch)
+    data, split, train, _ = work.read()
+    users = np.unique(data.vocabulary.user_ix(split.valid["user"].to_numpy()))
+    theirs = np.array([0, *dataset.token2id(ITEM_FIELD, data.vocabulary.items.astype(str))])
+    longest = config["MAX_ITEM_LIST_LENGTH"]
+
+    def score_block(block: np.ndarray) -> Any:
+        histories = [theirs[train.item_ix[train.indptr[user] : train.indptr[user + 1]][-longest:]] for user in block]
+        made.eval()
+        import torch
+
+        windows = torch.zeros((len(block), longest), dtype=torch.int64)
+        for row, history in enumerate(histories):
+            windows[row, : len(history)] = torch.from_numpy(history)
+        lengths = torch.tensor([len(history) for history in histories])
+        with torch.no_grad():
+            scores = made.full_sort_predict(Interaction({"item_id_list": windows, "item_length": lengths}))
+        return scores[:, theirs]
+
+    with watch.phase("rank"):
+        best = top_k(score_block, users, train.csr, K)
+    plain = per_user(topk_frame(best, data.vocabulary), split.valid)[f"recall_plain@{K}"].mean()
+    return {"recall_plain": float(plain), "users": len(users)}
+
+
+def _config(work: Workload, name: str, changes: dict[str, Any], dataset: str = "") -> Any:
+    scratch = tempfile.mkdtemp()
+    settings = {
+        "data_path": str(work.recbole.parent),
+        "benchmark_filename": ["train", "valid", "test"],
+        "load_col": {
+            "inter": [USER_FIELD, ITEM_FIELD, TIME_FIELD],
+            "item": [ITEM_FIELD, "genre", "director", "writer"],
+        },
+        "USER_ID_FIELD": USER_FIELD,
+        "ITEM_ID_FIELD": ITEM_FIELD,
+        "TIME_FIELD": TIME_FIELD,
+        "LABEL_FIELD": LABEL_FIELD,
+        "eval_args": {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "RO", "group_by": "user", "mode": "full"},
+        "eval_batch_size": _USERS_A_STEP * 6_808,
+        "metrics": ["Recall"],
+        "topk": [K],
+        "valid_metric": f"Recall@{K}",
+        "show_progress": False,
+        "state": "ERROR",
+        "checkpoint_dir": scratch,
+        "seed": 42,
+    }
+    return Config(model=name, dataset=dataset or work.name, config_dict={**settings, **changes})
+
+
+def _rank_for(limit: float, trainer: Any, valid_data: Any, dataset: Any, watch: Stopwatch) -> dict[str, Any]:
+    """Rank for so many seconds; the users ranked by then."""
+    import torch
+
+    trainer.model.eval()
+    trainer.tot_item_num = valid_data._dataset.item_num
+    trainer.item_feature = valid_data._dataset.get_item_feature().to(trainer.device)
+    ranked, started = 0, time.perf_counter()
+    with watch.phase("rank"), torch.no_grad():
+        for batch in valid_data:
+            trainer._full_sort_batch_eval(batch)
+            ranked += len(batch[0])
+            if time.perf_counter() - started >= limit:
+                break
+    return {"users": ranked, "of_users": len(valid_data.uid_list)}
+
+
+TASKS = {task.__name__: task for task in (load, model, sequential)}
+
+if __name__ == "__main__":
+    arguments, sys.argv = sys.argv[1:], sys.argv[:1]  # RecBole reads the command line too
+    stopwatch = Stopwatch()
+    result = TASKS[arguments[0]](Workload(arguments[1]), json.loads(arguments[2]), stopwatch)
+    stopwatch.report(**result)

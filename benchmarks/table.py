@@ -1,0 +1,82 @@
+"""The recorded results as the tables of benchmarks/README.md, between its two marks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from benchmarks.compare import HERE, RESULTS
+from benchmarks.plan import COMPARISONS
+
+_README = HERE / "README.md"
+_BEGIN, _END = "<!-- results -->\n", "<!-- end of results -->\n"
+_PHASES = ("load", "fit", "epoch", "rank")
+
+
+def write_table() -> None:
+    """Write every recorded result into the README."""
+    recorded = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
+    order = [name for name in (*(made.name for made in COMPARISONS), "fast-run") if name in recorded]
+    parts = [_sides(recorded, order), _reached(recorded, order)]
+    parts += [_failures(recorded, order), _growth(recorded.get("growth")), _machines(recorded)]
+    text = _README.read_text(encoding="utf-8")
+    before, rest = text.split(_BEGIN)
+    _README.write_text(before + _BEGIN + "\n".join(part for part in parts if part) + _END + rest.split(_END)[1])
+
+
+def _sides(recorded: dict[str, Any], order: list[str]) -> str:
+    head = ["comparison", "data", "side", *(f"{phase} s" for phase in _PHASES), "peak MiB", "users", "recall_plain@10"]
+    rows = []
+    for name in order:
+        for side, figures in recorded[name]["sides"].items():
+            seconds = [_number(figures.get(phase)) for phase in _PHASES]
+            rest = [_number(figures.get(key)) for key in ("peak_rss_mb", "users", "recall_plain")]
+            rows.append([name, recorded[name]["workload"], side, *seconds, *rest])
+    return "### Seconds, memory, quality\n\n" + _table(head, rows)
+
+
+def _reached(recorded: dict[str, Any], order: list[str]) -> str:
+    rows = [
+        [name, reach["what"], _number(reach["measured"]), _number(reach["most"]), _verdict(reach)]
+        for name in order
+        for reach in recorded[name].get("reached", [])
+    ]
+    return "### Targets\n\n" + _table(["comparison", "what", "measured", "at most", ""], rows)
+
+
+def _verdict(reach: dict[str, float]) -> str:
+    return "met" if reach["measured"] <= reach["most"] else "**not met**"
+
+
+def _failures(recorded: dict[str, Any], order: list[str]) -> str:
+    rows = [[name, side, why] for name in order for side, why in recorded[name].get("failed", {}).items()]
+    return "### Did not run\n\n" + _table(["comparison", "side", "error"], rows) if rows else ""
+
+
+def _growth(growth: Any) -> str:
+    if growth is None:
+        return ""
+    head = ["what", *(f"{rows / 1e6:.1f} M rows" for rows in growth["rows"]), "exponent"]
+    rows = [
+        [name, *(_number(value) for value in values), f"{growth['exponents'][name]:.2f}"]
+        for name, values in growth["curves"].items()
+    ]
+    return "### Growth\n\n![seconds by rows](results/growth.svg)\n\n" + _table(head, rows)
+
+
+def _machines(recorded: dict[str, Any]) -> str:
+    lines = sorted({f"{made['date']}, {made['machine']}, Python {made['python']}" for made in recorded.values()})
+    versions = {name: version for made in recorded.values() for name, version in made["versions"].items()}
+    named = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return "\n".join(["### Machine", "", *(f"- {line}" for line in lines), f"- {named}", ""])
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
