@@ -52,7 +52,7 @@ def connected(address: Optional[str], cpus: Optional[int] = None) -> Iterator[No
     on_loopback = address is None or _answers_on_loopback_only(address)
     try:
         with _loopback_only() if on_loopback else nullcontext():
-            ray.init(**where, log_to_driver=False, logging_level=logging.WARNING)
+            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(f"no connection to Ray at {address or _LOOPBACK}: {error}; {_JOIN}") from error
     try:

@@ -24,6 +24,7 @@ from movierec_bench.cluster import alive_nodes, difference, environment, on_node
 from movierec_bench.jobs import Job
 from movierec_bench.processes import Ended, Send, Task, describe, run_tasks
 from movierec_bench.results import RunFolder, replacing
+from movierec_bench.schema import ConfigError
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +95,9 @@ def run_tasks_on_ray(
         it starts again because its node was lost.
 
     Closing the generator stops what runs on the nodes.
+
+    Raises:
+        ConfigError: Ray has ended on this machine; what was finished is in the run's folder.
     """
     import ray
 
@@ -108,7 +112,7 @@ def run_tasks_on_ray(
                 attempt = waiting.pop(0)
                 running[office.submit(attempt)] = attempt
             over, _ = ray.wait(list(running), timeout=_POLL_SECONDS)
-            for name, number, message in ray.get(office.mailbox.drain.remote()):
+            for name, number, message in office.messages():
                 sender = _find(running, name, number)
                 if sender is None:
                     continue  # a last word from a node that counts as lost
@@ -141,7 +145,19 @@ class _Office:
         self._inputs = ray.put(_inputs(job))
         here = on_node(ray.get_runtime_context().get_node_id())
         actor: Any = ray.remote(num_cpus=0)(_Mailbox)
-        self.mailbox = actor.options(scheduling_strategy=here).remote()
+        self._mailbox = actor.options(scheduling_strategy=here).remote()
+
+    def messages(self) -> list[tuple[str, int, Any]]:
+        """What came from the nodes since the last time: task's name, attempt, message."""
+        import ray
+
+        try:
+            return ray.get(self._mailbox.drain.remote())
+        except ray.exceptions.RayActorError as error:
+            raise ConfigError(
+                "Ray has ended on this machine, and the connection to the cluster with it; what was finished is kept; "
+                "start Ray here again (`ray start`) and run the same command to go on from there"
+            ) from error
 
     def submit(self, attempt: _Attempt) -> Any:
         """Ray's reference to the `_Outcome` to come."""
@@ -158,7 +174,7 @@ class _Office:
             max_retries=0,
             scheduling_strategy="SPREAD",
             name=attempt.task.name,
-        ).remote(order, self._inputs, self.mailbox)
+        ).remote(order, self._inputs, self._mailbox)
 
 
 class _Mailbox:
@@ -240,9 +256,11 @@ def _work_on_node(order: _Order, inputs: Files, mailbox: Any) -> _Outcome:
     """What a Ray worker does."""
     import ray
 
+    kept: list[Any] = []  # Ray's references to the last message's keeping, and so to that of all before it
+
     def send(message: Any) -> None:
-        # Waits until the message is kept, so that none is on its way when the task ends.
-        ray.get(mailbox.put.remote(order.task.name, order.attempt, message))
+        # Nothing is waited for here: Ray gives the CPUs of a task that waits to another.
+        kept[:] = [mailbox.put.remote(order.task.name, order.attempt, message)]
 
     context = ray.get_runtime_context()
     address, node_id = ray.util.get_node_ip_address(), context.get_node_id()
@@ -264,7 +282,9 @@ def _work_on_node(order: _Order, inputs: Files, mailbox: Any) -> _Outcome:
                 send(message)
         if error is not None:  # may name the log, which will be elsewhere
             error = error.replace(str(here.log), str(task.log))
-        return _Outcome(error, _results(job))
+        outcome = _Outcome(error, _results(job))
+    ray.get(kept)  # no message is on its way any more when the task ends
+    return outcome
 
 
 def _work_on_devices(order: _OnDevices, send: Send) -> None:
