@@ -62,11 +62,12 @@ class _Order:
 
 
 @dataclass(frozen=True)
-class _OnDevices:
+class _Local:
     """What the model's own process is told."""
 
-    argument: Any
+    job: Job
     work: Work
+    scratch: Path
     devices: Optional[str]
 
 
@@ -202,18 +203,26 @@ def _end(reference: Any, attempt: _Attempt) -> Optional[Ended]:
     task = attempt.task
     try:
         outcome = ray.get(reference)
-    except (ray.exceptions.NodeDiedError, ray.exceptions.WorkerCrashedError, ray.exceptions.ObjectLostError) as error:
-        where = f"node {attempt.node}" if attempt.node else "its node"
-        if attempt.number >= MAX_LOSSES:
-            return Ended(f"{where} was lost ({type(error).__name__}), as {MAX_LOSSES - 1} others before it")
-        logger.warning("%s: %s was lost (%s); %s starts again", task.name, where, type(error).__name__, task.name)
-        return None
-    except ray.exceptions.RayTaskError as error:  # raised around the model: no space on the node's disk, say
-        return Ended(f"on node {attempt.node}: {describe(error.cause)}")
-    except ray.exceptions.RayError as error:  # the node's memory guard, say
-        return Ended(f"on node {attempt.node}: {describe(error)}")
-    _keep(outcome.files, task.argument)
-    return Ended(outcome.error)
+    except ray.exceptions.RayError as error:
+        cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+    else:
+        _keep(outcome.files, task.argument)
+        return Ended(outcome.error)
+    where = f"node {attempt.node}" if attempt.node else "its node"
+    if not _means_a_lost_node(cause):  # raised around the model: no space on the node's disk, its memory guard
+        return Ended(f"on {where}: {describe(cause)}")
+    if attempt.number >= MAX_LOSSES:
+        return Ended(f"{where} was lost ({type(cause).__name__}), as {MAX_LOSSES - 1} others before it")
+    logger.warning("%s: %s was lost (%s); %s starts again", task.name, where, type(cause).__name__, task.name)
+    return None
+
+
+def _means_a_lost_node(cause: BaseException) -> bool:
+    from ray import exceptions
+
+    # The system error is that of a worker which outlived its node's Ray and had nobody to give its result to.
+    lost = (exceptions.NodeDiedError, exceptions.WorkerCrashedError, exceptions.ObjectLostError)
+    return isinstance(cause, (*lost, exceptions.RaySystemError))
 
 
 def _without_room(running: Mapping[Any, _Attempt]) -> list[Any]:
@@ -272,10 +281,10 @@ def _work_on_node(order: _Order, inputs: Files, mailbox: Any) -> _Outcome:
         _write(inputs, Path(scratch))
         there, task = order.task.argument, order.task
         job = replace(there, dataset=Path(scratch) / "atomic" / there.dataset.name, run=Path(scratch) / "run")
-        argument = _OnDevices(job, order.work, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        argument = _Local(job, order.work, Path(scratch), os.environ.get("CUDA_VISIBLE_DEVICES"))
         here = Task(task.name, argument, job.folder.log)
         error = None
-        for _, message in run_tasks([here], _work_on_devices, 1, order.threads):
+        for _, message in run_tasks([here], _work_in_own_process, 1, order.threads):
             if isinstance(message, Ended):
                 error = message.error
             else:
@@ -287,11 +296,11 @@ def _work_on_node(order: _Order, inputs: Files, mailbox: Any) -> _Outcome:
     return outcome
 
 
-def _work_on_devices(order: _OnDevices, send: Send) -> None:
-    """Work with the GPUs that Ray has given to this task; the server that forked us may have had others."""
-    if order.devices is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = order.devices
-    order.work(order.argument, send)
+def _work_in_own_process(local: _Local, send: Send) -> None:
+    tempfile.tempdir = str(local.scratch)  # so that nothing is left behind by a process that is killed
+    if local.devices is not None:  # the GPUs of this task; the server that forked us may have had others
+        os.environ["CUDA_VISIBLE_DEVICES"] = local.devices
+    local.work(local.job, send)
 
 
 # -- files ------------------------------------------------------------------------------------
