@@ -8,8 +8,8 @@ import os
 import shlex
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
@@ -19,6 +19,8 @@ import pandas as pd
 
 from movierec_bench.atomic import AtomicData, read_atomic
 from movierec_bench.catalog import load_catalog, select
+from movierec_bench.cluster import connected
+from movierec_bench.cluster_tasks import Placed, run_tasks_on_ray
 from movierec_bench.jobs import (
     Job,
     find_dataset,
@@ -69,7 +71,8 @@ def run(
     dataset: Optional[str] = None,
     out: PathLike = "runs",
     budget: Optional[float] = None,
-    workers: int = 1,
+    workers: Optional[int] = None,
+    ray: Optional[str] = None,
     filter: Optional[str] = None,
     seed: int = 42,
     no_refit: bool = False,
@@ -87,7 +90,10 @@ def run(
         out: folder of the runs; this one goes to ``out/<dataset>``.
         budget: seconds of training a model gets, in the fit and again in the refit; it then stops after
             the epoch in hand and keeps its best. None: no limit.
-        workers: models trained at once; they share the processor's cores.
+        workers: models trained at once; they share the processor's cores. None: one, or on a cluster as many as
+            it has room for.
+        ray: train on this Ray cluster: HOST:PORT of its head, or ``auto`` for the one this machine has joined.
+            None: on this machine.
         filter: drop candidates: ``future``, ``future:YEARS``, ``unpopular:COUNT``, joined by commas.
         seed: seed of everything random in the models (the split has the protocol's own).
         no_refit: stop after the test ranking: no training on every row, no submission.
@@ -101,7 +107,8 @@ def run(
         The board of the run folder, also written there as leaderboard.csv, .md and .html.
 
     Raises:
-        ConfigError: an unknown model, flag value or YAML key; or another run is using the folder.
+        ConfigError: an unknown model, flag value or YAML key; another run is using the folder; or no cluster
+            answers, or one of its nodes has other versions than this machine.
         DataError: no such data set, or the folder holds a run of other data or another protocol.
     """
     command = _command(locals())  # before any other name is bound
@@ -114,13 +121,13 @@ def run(
     rules = protocol_of(configs, protocol)
     folder = find_dataset(atomic, dataset)
     run_folder = RunFolder(Path(out) / folder.name)
-    with only_run(run_folder):
+    with only_run(run_folder), connected(ray) if ray is not None else nullcontext():
         manifest = open_run(run_folder, folder, rules, seed, fresh, command)
         jobs = [
             make_job(entry, run_folder, folder, manifest, seed, budget, filters, refit=not no_refit)
             for entry in entries
         ]
-        _run_jobs(run_folder, [job for job in jobs if is_due(job)], workers, quiet)
+        _run_jobs(run_folder, [job for job in jobs if is_due(job)], workers, ray is not None, quiet)
         board = build_board(run_folder)
         board.write(run_folder)
     return board
@@ -185,11 +192,10 @@ def peak_rss_mb() -> float:
 # -- running ----------------------------------------------------------------------------------
 
 
-def _run_jobs(run_folder: RunFolder, jobs: list[Job], workers: int, quiet: bool) -> None:
+def _run_jobs(run_folder: RunFolder, jobs: list[Job], workers: Optional[int], on_ray: bool, quiet: bool) -> None:
     """Run jobs and write the board after each, so that a morning after a crash finds all that was finished."""
     tasks = [Task(job.entry.name, job, job.folder.log) for job in jobs if not job.entry.needs]
     phases: dict[str, str] = {}
-    threads = max(1, (os.cpu_count() or 1) // workers)
     with listener(len(jobs), quiet) as listening:
         for job in jobs:
             forget(job)
@@ -197,17 +203,28 @@ def _run_jobs(run_folder: RunFolder, jobs: list[Job], workers: int, quiet: bool)
                 status = status_of(job, SKIPPED, f"needs {job.entry.needs}")
                 job.folder.write_status(status)
                 listening.finished(status)
-        for task, message in run_tasks(tasks, bench_model, workers, threads):
-            if isinstance(message, Phase):
-                phases[task.name] = message.name
-                listening.phase(task.name, message.name)
-            elif isinstance(message, EpochRecord):
-                listening.epoch(task.name, message)
-            elif isinstance(message, Ended):
-                if message.error is not None:
-                    _record_failure(task.argument, phases.get(task.name, "start"), message.error)
-                listening.finished(task.argument.folder.read_status())
-                build_board(run_folder).write(run_folder)
+        with closing(_start(tasks, workers, on_ray)) as messages:
+            for task, message in messages:
+                if isinstance(message, Placed):
+                    phases.pop(task.name, None)
+                    listening.phase(task.name, f"on node {message.node}")
+                elif isinstance(message, Phase):
+                    phases[task.name] = message.name
+                    listening.phase(task.name, message.name)
+                elif isinstance(message, EpochRecord):
+                    listening.epoch(task.name, message)
+                elif isinstance(message, Ended):
+                    if message.error is not None:
+                        _record_failure(task.argument, phases.get(task.name, "start"), message.error)
+                    listening.finished(task.argument.folder.read_status())
+                    build_board(run_folder).write(run_folder)
+
+
+def _start(tasks: list[Task], workers: Optional[int], on_ray: bool) -> Generator[tuple[Task, Any], None, None]:
+    if on_ray:
+        return run_tasks_on_ray(tasks, bench_model, workers)
+    workers = workers or 1
+    return run_tasks(tasks, bench_model, workers, threads=max(1, (os.cpu_count() or 1) // workers))
 
 
 def _record_failure(job: Job, phase: str, error: str) -> None:

@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import importlib.util
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ _CATALOG_KEYS = (
     "stages",
     "resources",
 )
+_RESOURCES = {"cpu": 1, "gpu": 0}  # when the YAML asks for nothing else
 # What the protocol decides for every model alike; a model's YAML may not.
 PROTOCOL_KEYS = frozenset(
     [
@@ -279,10 +281,25 @@ def _read_entry(path: Path, common: Mapping[str, Any]) -> ModelEntry:
         scheme=str(block.get("scheme", "plain")),
         needs=str(block.get("needs") or ""),
         stages=tuple(block.get("stages", [])),
-        resources=dict(block.get("resources", {"cpu": 1, "gpu": 0})),
+        resources=_resources(path, block),
         parameters={**(common if trainer == "epochs" else {}), **content},
         path=path,
     )
+
+
+def _resources(path: Path, block: Mapping[str, Any]) -> dict[str, float]:
+    """CPUs and GPUs asked of a cluster; parts of one are allowed."""
+    asked = block.get("resources", {})
+    amounts = {**_RESOURCES, **asked} if isinstance(asked, dict) else {}
+    if set(amounts) != set(_RESOURCES) or not all(
+        isinstance(amount, (int, float)) and not isinstance(amount, bool) and 0 <= amount < math.inf
+        for amount in amounts.values()
+    ):
+        raise ConfigError(
+            f"{path}: 'catalog.resources' is {asked!r}; expected numbers of CPUs and GPUs from 0, such as "
+            "{cpu: 4, gpu: 1}"
+        )
+    return amounts
 
 
 def _choice(path: Path, block: Mapping[str, Any], key: str, allowed: Sequence[str]) -> str:

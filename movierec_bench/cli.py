@@ -73,7 +73,12 @@ def run(
     dataset: Dataset = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     budget: Annotated[Optional[float], typer.Option(help="Seconds of training, in the fit and in the refit.")] = None,
-    workers: Annotated[int, typer.Option(help="Models trained at once.")] = 1,
+    workers: Annotated[
+        Optional[int], typer.Option(help="Models trained at once; default: 1, on a cluster what it has room for.")
+    ] = None,
+    ray: Annotated[
+        Optional[str], typer.Option(help="Train on this Ray cluster: HOST:PORT of its head, or auto.")
+    ] = None,
     filter: Annotated[
         Optional[str], typer.Option(help="Drop candidates: future, future:YEARS, unpopular:COUNT; joined by commas.")
     ] = None,
@@ -95,6 +100,7 @@ def run(
             out=out,
             budget=budget,
             workers=workers,
+            ray=ray,
             filter=filter,
             seed=seed,
             no_refit=no_refit,

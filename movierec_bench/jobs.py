@@ -137,6 +137,11 @@ def status_of(job: Job, state: str, error: Optional[str] = None) -> Status:
     )
 
 
+def package_versions() -> dict[str, str]:
+    """The installed version of every package that results depend on."""
+    return {name: importlib.metadata.version(name) for name in _VERSIONS_OF}
+
+
 def find_dataset(atomic: PathLike, name: Optional[str]) -> Path:
     """The folder of a converted data set. Raises DataError when it is missing or the choice is unclear."""
     root = Path(atomic)
@@ -181,7 +186,7 @@ def open_run(
         protocol=rules.name,
         protocol_hash=rules.hash,
         seed=seed,
-        versions={name: importlib.metadata.version(name) for name in _VERSIONS_OF},
+        versions=package_versions(),
         command=command,
     )
     if fresh and run_folder.path.exists():

@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -27,6 +27,10 @@ _PRELOADED = [
     "movierec_bench.scoring",
     "torch._dynamo",  # which the first optimiser imports
 ]
+
+
+# Between two looks at the messages, so that an interrupt that ends no waiting (Ray's) is heeded all the same.
+_HEED_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class _Failure:
 
 def run_tasks(
     tasks: Sequence[Task], work: Callable[[Any, Send], None], workers: int, threads: int
-) -> Iterator[tuple[Task, Any]]:
+) -> Generator[tuple[Task, Any], None, None]:
     """Run ``work(task.argument, send)`` for every task, each in a process of its own.
 
     Args:
@@ -88,7 +92,7 @@ def run_tasks(
         while waiting or running:
             while waiting and len(running) < workers:
                 running.append(_start(context, waiting.pop(0), work, threads))
-            for ready in wait([item.messages for item in running]):
+            for ready in wait([item.messages for item in running], timeout=_HEED_SECONDS):
                 item = next(item for item in running if item.messages is ready)
                 try:
                     message = item.messages.recv()
@@ -171,14 +175,15 @@ def _run_task(task: Task, work: Callable[[Any, Send], None], sender: Connection,
         work(task.argument, sender.send)
     except Exception as error:  # whatever a model does wrong is its row's error, with the traceback in its log
         traceback.print_exc()
-        sender.send(_Failure(_describe(error)))
+        sender.send(_Failure(describe(error)))
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         sender.close()
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
+    """An error's type and message on one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

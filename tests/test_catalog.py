@@ -127,3 +127,22 @@ def test_with_parameters_refuses_an_unknown_one() -> None:
     assert bpr.parameters["embedding_size"] == 64
     with pytest.raises(ConfigError, match="no parameter 'embeding_size'"):
         bpr.with_parameters({"embeding_size": 4})
+
+
+@pytest.mark.parametrize("asked", ["4", "{cpu: two}", "{cpu: -1}", "{cpu: true}", "{tpu: 1}", "[1, 0]", "{gpu: .nan}"])
+def test_what_a_cluster_cannot_be_asked_for_is_refused(tmp_path: Path, asked: str) -> None:
+    with pytest.raises(ConfigError, match=r"Pop.yaml: 'catalog.resources' is .*; expected numbers of CPUs and GPUs"):
+        load_catalog(with_resources(tmp_path, asked))
+
+
+@pytest.mark.parametrize(
+    ("asked", "resources"),
+    [("{}", {"cpu": 1, "gpu": 0}), ("{gpu: 0.5}", {"cpu": 1, "gpu": 0.5}), ("{cpu: 4, gpu: 1}", {"cpu": 4, "gpu": 1})],
+)
+def test_what_a_cluster_is_asked_for(tmp_path: Path, asked: str, resources: dict[str, float]) -> None:
+    assert load_catalog(with_resources(tmp_path, asked))["Pop"].resources == resources
+
+
+def with_resources(folder: Path, asked: str) -> Path:
+    packaged = (packaged_configs() / "models" / "Pop.yaml").read_text(encoding="utf-8")
+    return own(folder, "Pop", packaged.replace("catalog:\n", f"catalog:\n  resources: {asked}\n"))

@@ -32,6 +32,20 @@ def test_the_environment_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monke
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
 
 
+def test_cuda_is_asked_while_the_callers_devices_are_visible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA keeps what it reads at the first question: a process that was given GPU 3 must not take GPU 0."""
+    seen = []
+
+    def is_available() -> bool:
+        seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
+        return False
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    monkeypatch.setattr("torch.cuda.is_available", is_available)
+    build_config(load_catalog()["BPR"], seed=1, scratch=tmp_path)
+    assert seen[0] == "3"
+
+
 def test_the_entry_is_left_alone(tmp_path: Path) -> None:
     entry = load_catalog()["BPR"]
     before = repr(entry.parameters)

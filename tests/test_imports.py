@@ -25,6 +25,7 @@ FLOW = [
     ["segments", "mixing_kernels", "mixing", "mix_search"],
     ["outputs"],
     ["jobs", "processes", "progress"],
+    ["cluster", "cluster_tasks"],
     ["bench"],
     ["cli", "__main__"],
 ]

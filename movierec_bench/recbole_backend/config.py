@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
+import torch
+
 from movierec_bench.catalog import ModelEntry, recbole_defaults
 from movierec_bench.recbole_backend import compat
 from movierec_bench.schema import ITEM_FIELD, LABEL_FIELD, TIME_FIELD, USER_FIELD, ConfigError
@@ -37,6 +39,7 @@ class BenchConfig(Config):
 
     def _init_device(self) -> None:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        torch.cuda.is_available()  # CUDA looks at the variable once: now, while it holds what the caller set
         super()._init_device()
         if visible is None:
             os.environ.pop("CUDA_VISIBLE_DEVICES", None)
