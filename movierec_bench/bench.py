@@ -49,6 +49,8 @@ from movierec_bench.results import (
 )
 from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, ConfigError, EpochRecord, K, PathLike
 from movierec_bench.split import Split, read_split
+from movierec_bench.tracking import Tracker, tracker
+from movierec_bench.upload import hide_password
 
 if TYPE_CHECKING:  # torch and RecBole take seconds to import; only the models' processes need them
     from movierec_bench.recbole_backend.data import Interactions
@@ -78,6 +80,8 @@ def run(
     atomic: PathLike = "atomic_data",
     configs: Optional[PathLike] = None,
     quiet: bool = False,
+    tracking_uri: Optional[str] = None,
+    no_track: bool = False,
 ) -> Board:
     """Train, rank, score, refit and submit models under one protocol; what is finished already is kept.
 
@@ -96,6 +100,9 @@ def run(
         atomic: folder of the converted data sets.
         configs: a folder laid out like ``recbole_configs`` whose files win over the packaged ones.
         quiet: no progress bars, also on a terminal.
+        tracking_uri: the MLflow server or database to track in. None: ``MLFLOW_TRACKING_URI``, or else
+            ``out/mlflow.db``. One that is down costs no result; `track` uploads later.
+        no_track: leave MLflow alone, as does the environment's ``MOVIEREC_BENCH_TRACK=0``.
 
     Returns:
         The board of the run folder, also written there as leaderboard.csv, .md and .html.
@@ -120,10 +127,11 @@ def run(
             make_job(entry, run_folder, folder, manifest, seed, budget, filters, refit=not no_refit)
             for entry in entries
         ]
-        _run_jobs(run_folder, [job for job in jobs if is_due(job)], workers, quiet)
-        board = build_board(run_folder)
-        board.write(run_folder)
-    return board
+        with tracker(run_folder, tracking_uri, no_track) as tracking:
+            _run_jobs(run_folder, [job for job in jobs if is_due(job)], workers, quiet, tracking)
+            board = build_board(run_folder)
+            board.write(run_folder)
+    return replace(board, tracking=tracking.line)
 
 
 def bench_model(job: Job, send: Send) -> None:
@@ -185,7 +193,7 @@ def peak_rss_mb() -> float:
 # -- running ----------------------------------------------------------------------------------
 
 
-def _run_jobs(run_folder: RunFolder, jobs: list[Job], workers: int, quiet: bool) -> None:
+def _run_jobs(run_folder: RunFolder, jobs: list[Job], workers: int, quiet: bool, tracking: Tracker) -> None:
     """Run jobs and write the board after each, so that a morning after a crash finds all that was finished."""
     tasks = [Task(job.entry.name, job, job.folder.log) for job in jobs if not job.entry.needs]
     phases: dict[str, str] = {}
@@ -197,6 +205,7 @@ def _run_jobs(run_folder: RunFolder, jobs: list[Job], workers: int, quiet: bool)
                 status = status_of(job, SKIPPED, f"needs {job.entry.needs}")
                 job.folder.write_status(status)
                 listening.finished(status)
+                tracking.finished(status.model)
         for task, message in run_tasks(tasks, bench_model, workers, threads):
             if isinstance(message, Phase):
                 phases[task.name] = message.name
@@ -207,6 +216,7 @@ def _run_jobs(run_folder: RunFolder, jobs: list[Job], workers: int, quiet: bool)
                 if message.error is not None:
                     _record_failure(task.argument, phases.get(task.name, "start"), message.error)
                 listening.finished(task.argument.folder.read_status())
+                tracking.finished(task.name)
                 build_board(run_folder).write(run_folder)
 
 
@@ -319,6 +329,7 @@ def _command(arguments: Mapping[str, Any]) -> str:
     words = ["python", "-m", "movierec_bench", "run"]
     for name, value in arguments.items():
         flag = f"--{name.replace('_', '-')}"
+        value = hide_password(value) if name == "tracking_uri" and value is not None else value
         if isinstance(value, bool):
             words += [flag] if value else []
         elif value is not None:

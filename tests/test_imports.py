@@ -23,6 +23,7 @@ FLOW = [
     ["scoring"],
     ["results"],
     ["segments", "mixing_kernels", "mixing", "mix_search"],
+    ["upload", "tracking"],
     ["outputs"],
     ["jobs", "processes", "progress"],
     ["bench"],
