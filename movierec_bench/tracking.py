@@ -46,7 +46,7 @@ class Tracked:
         parent_id: MLflow's id of the run that stands for the whole folder.
         uploaded: the models and mixes that were sent now.
         kept: those that were there already.
-        unreadable: those whose status.json is damaged, which were not sent.
+        unreadable: those with a damaged file, which were not sent, or not whole.
     """
 
     uri: str

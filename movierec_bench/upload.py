@@ -8,36 +8,45 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import logging
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, TextIO
 
-import pandas as pd
-import yaml
 from filelock import FileLock, Timeout
 
+from movierec_bench.mlflow_entries import (
+    BOARD,
+    COMPLETE,
+    METRICS_A_CALL,
+    MODEL,
+    PARAMS_A_CALL,
+    PARENT,
+    RESULT,
+    RUN_ID,
+    batches,
+    child_tags,
+    duration,
+    key_of,
+    metrics_of,
+    params_of,
+    parent_tags,
+)
 from movierec_bench.results import BUDGET, DONE, ModelFolder, RunFolder, RunManifest, Status
 from movierec_bench.schema import MAIN_METRIC, BenchError, ConfigError, DataError
 
 if TYPE_CHECKING:  # takes seconds to import
     from mlflow import MlflowClient
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Run
 
-# Tags of ours. An MLflow run with COMPLETE holds all it ever will; RESULT tells one result of a model from the next.
-RUN_ID, MODEL, RESULT, COMPLETE, BOARD = (
-    f"movierec_bench.{name}" for name in ("run_id", "model", "result", "complete", "board")
-)
-_PARENT = "mlflow.parentRunId"
+logger = logging.getLogger(__name__)
+
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # stores without a server, which keep no artifacts themselves
-_PARAMS_A_CALL, _METRICS_A_CALL = 100, 1000  # the server's limits
-_PARAM_LENGTH = 500  # what servers of every version take; params.yaml, an artifact, has the whole value
-_TAG_LENGTH = 5000
 _LOCK_SECONDS = 10
 
 
@@ -50,7 +59,7 @@ class Uploaded:
         parent_id: MLflow's id of the run that stands for the whole folder.
         uploaded: the models and mixes that were sent.
         kept: those that the store had already.
-        unreadable: those whose status.json is damaged, which are not sent.
+        unreadable: those with a damaged file, which are not sent, or not whole.
     """
 
     experiment_id: str
@@ -84,13 +93,13 @@ def upload(run: RunFolder, uri: str, names: Optional[Collection[str]] = None) ->
         kept: list[str] = []
         unreadable: list[str] = []
         for folder in folders:
+            if not folder.status.exists():
+                continue  # still in training, or killed there
             try:
-                status = folder.read_status()
-            except DataError:
-                # Without a status the model is still in training, or was killed there.
-                unreadable += [folder.name] if folder.status.exists() else []
-                continue
-            (sent if store.put_model(folder, status) else kept).append(folder.name)
+                (sent if store.put_model(folder, folder.read_status()) else kept).append(folder.name)
+            except DataError as error:  # one model's damaged file must not stand in the way of the others
+                logger.warning("%s", error)
+                unreadable.append(folder.name)
         if names is None:
             store.finish()
         return Uploaded(store.experiment_id, store.parent_id, tuple(sent), tuple(kept), tuple(unreadable))
@@ -114,17 +123,17 @@ class _Store:
         client = MlflowClient(tracking_uri=uri)
         experiment_id = _experiment(client, manifest.dataset, _artifact_location(run, uri))
         runs = list(_search(client, experiment_id, manifest.run_id))
-        children = [found for found in runs if _PARENT in found.data.tags]
-        parents = [found for found in runs if _PARENT not in found.data.tags]
+        children = [found for found in runs if PARENT in found.data.tags]
+        parents = [found for found in runs if PARENT not in found.data.tags]
         # A request that timed out may have made a parent too many: the one that has the children is ours.
-        adopted = {child.data.tags[_PARENT] for child in children}
+        adopted = {child.data.tags[PARENT] for child in children}
         parents.sort(key=lambda found: (found.info.run_id not in adopted, found.info.start_time, found.info.run_id))
         for spare in parents[1:]:
             client.delete_run(spare.info.run_id)
         parent = parents[0] if parents else _new_parent(client, experiment_id, run, manifest)
         for child in children:  # also where the parent was deleted by hand
-            if child.data.tags[_PARENT] != parent.info.run_id:
-                client.set_tag(child.info.run_id, _PARENT, parent.info.run_id)
+            if child.data.tags[PARENT] != parent.info.run_id:
+                client.set_tag(child.info.run_id, PARENT, parent.info.run_id)
         return cls(client, run, manifest, experiment_id, parent, children)
 
     @property
@@ -147,27 +156,16 @@ class _Store:
         return sent
 
     def _new_child(self, folder: ModelFolder, status: Status, result: str) -> Run:
-        tags = {
-            **_tags(self.manifest),
-            MODEL: folder.name,
-            RESULT: result,
-            _PARENT: self.parent_id,
-            "family": status.family,
-            "source": status.source,
-            "status": status.state,
-        }
-        if status.error is not None:
-            tags["error"] = status.error[:_TAG_LENGTH]
-        return self.client.create_run(
-            self.experiment_id, _written(folder.status) - _duration(status), tags, run_name=folder.name
-        )
+        tags = {**child_tags(self.manifest, folder.name, status), RESULT: result, PARENT: self.parent_id}
+        started = _written(folder.status) - duration(status)
+        return self.client.create_run(self.experiment_id, started, tags, run_name=folder.name)
 
     def _fill(self, child: Run, folder: ModelFolder, status: Status) -> None:
         """Send all of a result. Nothing here depends on the time or place, so that doing it again changes nothing."""
         run_id, start = child.info.run_id, child.info.start_time
-        for params in _batches(_params(folder, status), _PARAMS_A_CALL):
+        for params in batches(params_of(folder, status), PARAMS_A_CALL):
             self.client.log_batch(run_id, params=params)
-        for metrics in _batches(_metrics(folder, status, start), _METRICS_A_CALL):
+        for metrics in batches(metrics_of(folder, status, start), METRICS_A_CALL):
             self.client.log_batch(run_id, metrics=metrics)
         for path in sorted(folder.path.iterdir()):
             if path.is_file() and not path.name.startswith("."):  # a dot: a file that is being written
@@ -176,7 +174,7 @@ class _Store:
         if submission.is_file():
             self.client.log_artifact(run_id, str(submission), "submission")
         state = "FINISHED" if status.state in (DONE, BUDGET) else "FAILED"
-        self.client.set_terminated(run_id, state, start + _duration(status))
+        self.client.set_terminated(run_id, state, start + duration(status))
         self.client.set_tag(run_id, COMPLETE, "true")
 
     def finish(self) -> None:
@@ -189,13 +187,15 @@ class _Store:
             self.client.log_artifact(self.parent_id, str(path))
         from mlflow.entities import RunTag
 
-        tags = [RunTag(key, value) for key, value in _parent_tags(self.manifest).items()]
+        tags = [RunTag(key, value) for key, value in parent_tags(self.manifest).items()]
         self.client.log_batch(self.parent_id, tags=tags)
-        statuses = [folder.finished() for folder in self.run.models() + self.run.ensembles()]
+        folders = self.run.models() + self.run.ensembles()
+        statuses = [folder.finished() for folder in folders]
         recalls = [status.metrics[MAIN_METRIC] for status in statuses if status is not None]
         if recalls:
-            self.client.log_metric(self.parent_id, f"best_{_key(MAIN_METRIC)}", max(recalls))
-        self.client.set_terminated(self.parent_id, "FINISHED")
+            self.client.log_metric(self.parent_id, f"best_{key_of(MAIN_METRIC)}", max(recalls))
+        ends = [_written(folder.status) for folder in folders if folder.status.exists()]
+        self.client.set_terminated(self.parent_id, "FINISHED", max(ends, default=None))
         self.client.set_tag(self.parent_id, BOARD, state)
 
 
@@ -237,90 +237,11 @@ def _search(client: MlflowClient, experiment_id: str, run_id: str) -> Iterator[R
 
 
 def _new_parent(client: MlflowClient, experiment_id: str, run: RunFolder, manifest: RunManifest) -> Run:
-    tags = _parent_tags(manifest)
+    tags = parent_tags(manifest)
     parent = client.create_run(experiment_id, _written(run.manifest), tags, run_name=run.path.name)
     for key in ("dataset", "data_hash", "protocol", "protocol_hash"):
         client.log_param(parent.info.run_id, key, getattr(manifest, key))
     return parent
-
-
-def _tags(manifest: RunManifest) -> dict[str, str]:
-    tags = {
-        RUN_ID: manifest.run_id,
-        "dataset": manifest.dataset,
-        "data_hash": manifest.data_hash,
-        "protocol": manifest.protocol,
-        "protocol_hash": manifest.protocol_hash,
-        "seed": str(manifest.seed),
-        "mlflow.source.name": "movierec_bench",
-        **{f"version.{package}": version for package, version in manifest.versions.items()},
-    }
-    return tags if manifest.git_revision is None else {**tags, "mlflow.source.git.commit": manifest.git_revision}
-
-
-def _parent_tags(manifest: RunManifest) -> dict[str, str]:
-    # `run` may go on with another command, seed or versions; what never changes in a folder is a parameter
-    return {**_tags(manifest), "command": manifest.command[:_TAG_LENGTH]}
-
-
-def _params(folder: ModelFolder, status: Status) -> list[Any]:
-    from mlflow.entities import Param
-
-    told = {"budget": status.budget, "filter": status.filter}
-    values = {key: value for key, value in told.items() if value is not None}
-    if folder.params.is_file():
-        values.update(_flat(yaml.safe_load(folder.params.read_text(encoding="utf-8")) or {}))
-    texts = {
-        _key(key)[:250]: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        for key, value in values.items()
-    }
-    return [
-        Param(key, text if len(text) <= _PARAM_LENGTH else f"{text[: _PARAM_LENGTH - 3]}...")
-        for key, text in texts.items()
-    ]
-
-
-def _flat(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _metrics(folder: ModelFolder, status: Status, start: int) -> list[Metric]:
-    """Every epoch's numbers, at the time since ``start`` (unix milliseconds) that it ended, then the final ones."""
-    from mlflow.entities import Metric
-
-    metrics = []
-    elapsed = 0.0
-    epochs = pd.read_csv(folder.epochs) if folder.epochs.is_file() else pd.DataFrame()
-    for row in epochs.to_dict("records"):
-        epoch, seconds = int(row.pop("epoch")), float(row.pop("seconds"))
-        elapsed += seconds
-        row["epoch_seconds"] = seconds
-        metrics += [Metric(_key(key), float(value), start + round(1000 * elapsed), epoch) for key, value in row.items()]
-    final: dict[str, Optional[float]] = {
-        **{_key(key): value for key, value in status.metrics.items()},
-        **{f"{phase}_seconds": value for phase, value in asdict(status.seconds).items()},
-        "peak_rss_mb": status.peak_rss_mb,
-        "epochs": status.epochs,
-        "best_epoch": status.best_epoch,
-    }
-    if status.metrics:
-        final.update(users=status.users, missing_users=status.missing_users)
-    end = start + _duration(status)
-    metrics += [Metric(key, float(value), end, 0) for key, value in final.items() if value is not None]
-    return [metric for metric in metrics if not math.isnan(metric.value)]  # nothing was measured there
-
-
-def _key(name: str) -> str:
-    """A name that MLflow takes: it refuses the @ of recall@10."""
-    return re.sub(r"[^\w\-./ ]", "_", str(name).replace("@", "_at_"), flags=re.ASCII)
-
-
-def _batches(entries: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
-    return (entries[start : start + size] for start in range(0, len(entries), size))
 
 
 def _hash(*paths: Path) -> str:
@@ -333,11 +254,6 @@ def _hash(*paths: Path) -> str:
 def _written(path: Path) -> int:
     """When the file was written, unix time in milliseconds."""
     return path.stat().st_mtime_ns // 1_000_000
-
-
-def _duration(status: Status) -> int:
-    """Milliseconds of all phases."""
-    return round(1000 * sum(value for value in vars(status.seconds).values() if value and not math.isnan(value)))
 
 
 @contextmanager

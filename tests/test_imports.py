@@ -23,7 +23,7 @@ FLOW = [
     ["scoring"],
     ["results"],
     ["segments", "mixing_kernels", "mixing", "mix_search"],
-    ["upload", "tracking"],
+    ["mlflow_entries", "upload", "tracking"],
     ["outputs"],
     ["jobs", "processes", "progress"],
     ["bench"],
