@@ -85,7 +85,7 @@ def track(run: PathLike, tracking_uri: Optional[str] = None) -> Tracked:
         uploader.kill()
     if uploader.error is not None:
         raise ConfigError(f"{uploader.error}; correct that and run the same command again")
-    return _tracked(uri, uploader.answer)
+    return uploader.tracked()
 
 
 class Tracker:
@@ -130,7 +130,7 @@ def tracker(run: RunFolder, tracking_uri: Optional[str], no_track: bool) -> Iter
         yield told
         uploader.end(GRACE_SECONDS)
         if uploader.error is None:
-            told.line = _tracked(uri, uploader.answer).describe()
+            told.line = uploader.tracked().describe()
         else:
             again = shlex.join(["python", "-m", "movierec_bench", "track", str(run.path)])
             if tracking_uri is not None:
@@ -162,6 +162,7 @@ class _Uploader:
         _identify(run)
         self._announce = announce
         self.answer: dict[str, Any] = {}
+        self.uploaded: list[str] = []
         self._given_up: Optional[str] = None
         self._uri = hide_password(uri)
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill
@@ -194,6 +195,18 @@ class _Uploader:
             said = next((line for line in reversed(lines) if line.strip()), "nothing said")
             return hide_password(f"the upload broke with exit code {self._process.returncode}: {said}")
         return self.answer.get("error")
+
+    def tracked(self) -> Tracked:
+        """What was done; there is an answer where there is no error."""
+        answer = self.answer
+        return Tracked(
+            uri=self._uri,
+            experiment_id=answer["experiment_id"],
+            parent_id=answer["parent_id"],
+            uploaded=tuple(self.uploaded),
+            kept=tuple(name for name in answer["kept"] if name not in self.uploaded),
+            unreadable=tuple(answer["unreadable"]),
+        )
 
     def send(self, name: str) -> None:
         assert self._process.stdin is not None
@@ -231,6 +244,7 @@ class _Uploader:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             before, self.answer = self.answer, json.loads(line)
+            self.uploaded += self.answer.get("uploaded", [])
             if not self._announce:
                 continue
             if "error" in self.answer and "error" not in before:
@@ -244,14 +258,6 @@ def _identify(run: RunFolder) -> None:
     manifest = run.read_manifest()
     if not manifest.run_id:
         run.write_manifest(replace(manifest, run_id=uuid.uuid4().hex))
-
-
-def _tracked(uri: str, answer: dict[str, Any]) -> Tracked:
-    return Tracked(hide_password(uri), **{key: _tuple(value) for key, value in answer.items()})
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _look(uri: str, experiment_id: str) -> str:

@@ -125,6 +125,12 @@ def made_up(folder: Path) -> RunFolder:
     return there
 
 
+@pytest.fixture
+def database(tracked: RunFolder) -> str:
+    """The database of `tracked`: to set up another takes seconds."""
+    return f"sqlite:///{tracked.path.parent / 'mlflow.db'}"
+
+
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """`made_up` in the default store."""
@@ -194,13 +200,13 @@ def test_artifacts_lie_beside_the_runs(tracked: RunFolder) -> None:
     assert any((tracked.path.parent / "mlartifacts").rglob("topk_test.parquet"))
 
 
-def test_more_parameters_and_metrics_than_a_call_takes(tmp_path: Path) -> None:
+def test_more_parameters_and_metrics_than_a_call_takes(tmp_path: Path, database: str) -> None:
     there = write_run(tmp_path, {"Even": ORACLES["Even"]}, users=30)
     write_yaml(there.model("Even").params, {f"p{number}": number for number in range(250)})
     lines = "".join(f"{epoch},0.5,0.25,1.0\n" for epoch in range(1, 701))
     write_text(there.model("Even").epochs, "epoch,train_loss,valid_recall@10,seconds\n" + lines)
-    track(there.path)
-    store = store_of(there)
+    track(there.path, database)
+    store = store_of(there, database)
     assert len(store.children["Even"].data.params) == 250
     assert [step for step, _ in store.history("Even", "epoch_seconds")] == list(range(1, 701))
 
@@ -240,13 +246,14 @@ def test_what_a_lost_answer_doubled_is_single_again(tracked: RunFolder) -> None:
     assert after.children["Weak"].info.run_id == before.children["Weak"].info.run_id
 
 
-def test_a_redone_model_takes_the_place_of_its_earlier_result(tmp_path: Path, tracked: RunFolder) -> None:
-    uri = f"sqlite:///{tracked.path.parent / 'mlflow.db'}"
+def test_a_redone_model_takes_the_place_of_its_earlier_result(
+    tmp_path: Path, tracked: RunFolder, database: str
+) -> None:
     there = RunFolder(shutil.copytree(tracked.path, tmp_path / "planted"))  # a moved folder is still the same run
     before = store_of(tracked)
     weak = there.model("Weak")
     weak.write_status(replace(weak.read_status(), seconds=Seconds(fit=9.0)))
-    assert track(there.path, uri).uploaded == ("Weak",)
+    assert track(there.path, database).uploaded == ("Weak",)
     after = store_of(tracked)
     old, new = before.children["Weak"].info.run_id, after.children["Weak"].info.run_id
     assert old != new
@@ -258,14 +265,14 @@ def test_a_redone_model_takes_the_place_of_its_earlier_result(tmp_path: Path, tr
     assert track(tracked.path).uploaded == ("Weak",), "leaves the store as the other tests expect it"
 
 
-def test_children_of_a_parent_that_was_deleted_by_hand_get_a_new_one(tmp_path: Path) -> None:
+def test_children_of_a_parent_that_was_deleted_by_hand_get_a_new_one(tmp_path: Path, database: str) -> None:
     there = write_run(tmp_path, {"Even": ORACLES["Even"]}, users=30)
-    first = track(there.path)
-    store_of(there).client.delete_run(first.parent_id)
-    second = track(there.path)
+    first = track(there.path, database)
+    store_of(there, database).client.delete_run(first.parent_id)
+    second = track(there.path, database)
     assert second.uploaded == ()
     assert second.parent_id != first.parent_id
-    assert set(store_of(there).children) == {"Even"}, "and their parent tag names the new one"
+    assert set(store_of(there, database).children) == {"Even"}, "and their parent tag names the new one"
 
 
 def test_two_uploads_at_once_are_refused(tracked: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,25 +281,25 @@ def test_two_uploads_at_once_are_refused(tracked: RunFolder, monkeypatch: pytest
         upload(tracked, "sqlite:///never_opened.db")
 
 
-def test_a_damaged_model_leaves_the_others(tmp_path: Path) -> None:
+def test_a_damaged_model_leaves_the_others(tmp_path: Path, database: str) -> None:
     there = write_run(tmp_path, {"Even": ORACLES["Even"], "Odd": ORACLES["Odd"], "Weak": ORACLES["Weak"]}, users=30)
     write_text(there.model("Even").status, "{")
     write_text(there.model("Odd").params, "a: [")
     there.model("Unfinished").path.mkdir()
-    done = track(there.path)
+    done = track(there.path, database)
     assert done.uploaded == ("Weak",)
     assert done.unreadable == ("Even", "Odd")
     assert "not readable: Even, Odd" in done.describe()
 
 
-def test_a_run_of_before_there_was_tracking_gets_an_id(tmp_path: Path) -> None:
+def test_a_run_of_before_there_was_tracking_gets_an_id(tmp_path: Path, database: str) -> None:
     there = write_run(tmp_path, {"Even": ORACLES["Even"]}, users=30)
     old = json.loads(there.manifest.read_text())
     del old["run_id"], old["git_revision"]
     there.manifest.write_text(json.dumps(old))
-    track(there.path)
+    track(there.path, database)
     assert there.read_manifest().run_id
-    assert track(there.path).uploaded == ()
+    assert track(there.path, database).uploaded == ()
 
 
 # -- beside a benchmark -------------------------------------------------------------------------
@@ -317,6 +324,7 @@ def test_a_run_and_its_mix_are_tracked_where_the_line_says(tmp_path: Path, monke
     there = RunFolder(tmp_path / "runs" / "planted")
 
     board = bench(tmp_path, "Pop,BPR", out="runs")
+    assert board.tracking.startswith("tracked (2 uploaded, 0 there before)")
     assert board.tracking.endswith(
         "in sqlite:///runs/mlflow.db: mlflow ui --backend-store-uri sqlite:///runs/mlflow.db"
     )
@@ -534,7 +542,7 @@ def test_a_server_that_is_down_then_up_then_killed_halfway(tmp_path: Path, serve
 
     # Killed halfway.
     big = write_run(
-        tmp_path / "big", {f"{name}{number}": ORACLES[name] for number in range(5) for name in ORACLES}, users=60
+        tmp_path / "big", {f"{name}{number}": ORACLES[name] for number in range(2) for name in ORACLES}, users=60
     )
     epochs = "".join(f"{epoch},0.5,0.25,1.0\n" for epoch in range(1, 51))
     for folder in big.models():
@@ -549,7 +557,7 @@ def test_a_server_that_is_down_then_up_then_killed_halfway(tmp_path: Path, serve
 
     thread = threading.Thread(target=uploading)
     thread.start()
-    while len(list((server.folder / "mlartifacts").rglob("topk_valid.parquet"))) < 4:
+    while len(list((server.folder / "mlartifacts").rglob("topk_valid.parquet"))) < 3:
         assert thread.is_alive()
         time.sleep(0.05)
     server.kill()
@@ -559,7 +567,7 @@ def test_a_server_that_is_down_then_up_then_killed_halfway(tmp_path: Path, serve
     # Up again: what is missing is uploaded, once only.
     server.start()
     halfway = store_of(big, server.uri)
-    assert 1 <= len(complete(halfway)) < 20
+    assert 1 <= len(complete(halfway)) < len(big.models())
     done = track(big.path, server.uri)
     assert set(done.kept) == complete(halfway)
     assert set(done.uploaded) == {folder.name for folder in big.models()} - complete(halfway)
