@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
@@ -51,12 +52,16 @@ from movierec_bench.results import (
 )
 from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, ConfigError, EpochRecord, K, PathLike
 from movierec_bench.split import Split, read_split
+from movierec_bench.tracking import Tracker, tracker
+from movierec_bench.upload import hide_password
 
 if TYPE_CHECKING:  # torch and RecBole take seconds to import; only the models' processes need them
     from movierec_bench.recbole_backend.data import Interactions
     from movierec_bench.recbole_backend.trainer import Fitted, Validate
 
 logger = logging.getLogger(__name__)
+
+_Runner = Callable[[list[Task]], Generator[tuple[Task, Any], None, None]]
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ def run(
     atomic: PathLike = "atomic_data",
     configs: Optional[PathLike] = None,
     quiet: bool = False,
+    tracking_uri: Optional[str] = None,
+    no_track: bool = False,
 ) -> Board:
     """Train, rank, score, refit and submit models under one protocol; what is finished already is kept.
 
@@ -102,6 +109,9 @@ def run(
         atomic: folder of the converted data sets.
         configs: a folder laid out like ``recbole_configs`` whose files win over the packaged ones.
         quiet: no progress bars, also on a terminal.
+        tracking_uri: the MLflow server or database to track in. None: ``MLFLOW_TRACKING_URI``, or else
+            ``out/mlflow.db``. One that is down costs no result; `track` uploads later.
+        no_track: leave MLflow alone, as does the environment's ``MOVIEREC_BENCH_TRACK=0``.
 
     Returns:
         The board of the run folder, also written there as leaderboard.csv, .md and .html.
@@ -127,10 +137,12 @@ def run(
             make_job(entry, run_folder, folder, manifest, seed, budget, filters, refit=not no_refit)
             for entry in entries
         ]
-        _run_jobs(run_folder, [job for job in jobs if is_due(job)], workers, ray is not None, quiet)
-        board = build_board(run_folder)
-        board.write(run_folder)
-    return board
+        with tracker(run_folder, tracking_uri, no_track) as tracking:
+            due = [job for job in jobs if is_due(job)]
+            _run_jobs(run_folder, due, _runner(workers, on_ray=ray is not None), quiet, tracking)
+            board = build_board(run_folder)
+            board.write(run_folder)
+    return replace(board, tracking=tracking.line)
 
 
 def bench_model(job: Job, send: Send) -> None:
@@ -192,7 +204,7 @@ def peak_rss_mb() -> float:
 # -- running ----------------------------------------------------------------------------------
 
 
-def _run_jobs(run_folder: RunFolder, jobs: list[Job], workers: Optional[int], on_ray: bool, quiet: bool) -> None:
+def _run_jobs(run_folder: RunFolder, jobs: list[Job], runner: _Runner, quiet: bool, tracking: Tracker) -> None:
     """Run jobs and write the board after each, so that a morning after a crash finds all that was finished."""
     tasks = [Task(job.entry.name, job, job.folder.log) for job in jobs if not job.entry.needs]
     phases: dict[str, str] = {}
@@ -203,7 +215,8 @@ def _run_jobs(run_folder: RunFolder, jobs: list[Job], workers: Optional[int], on
                 status = status_of(job, SKIPPED, f"needs {job.entry.needs}")
                 job.folder.write_status(status)
                 listening.finished(status)
-        with closing(_start(tasks, workers, on_ray)) as messages:
+                tracking.finished(status.model)
+        with closing(runner(tasks)) as messages:
             for task, message in messages:
                 if isinstance(message, Placed):
                     phases.pop(task.name, None)
@@ -217,14 +230,17 @@ def _run_jobs(run_folder: RunFolder, jobs: list[Job], workers: Optional[int], on
                     if message.error is not None:
                         _record_failure(task.argument, phases.get(task.name, "start"), message.error)
                     listening.finished(task.argument.folder.read_status())
+                    tracking.finished(task.name)
                     build_board(run_folder).write(run_folder)
 
 
-def _start(tasks: list[Task], workers: Optional[int], on_ray: bool) -> Generator[tuple[Task, Any], None, None]:
+def _runner(workers: Optional[int], on_ray: bool) -> _Runner:
+    """What runs the tasks: this machine's processes, or the cluster's."""
     if on_ray:
-        return run_tasks_on_ray(tasks, bench_model, workers)
+        return partial(run_tasks_on_ray, work=bench_model, workers=workers)
     workers = workers or 1
-    return run_tasks(tasks, bench_model, workers, threads=max(1, (os.cpu_count() or 1) // workers))
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    return partial(run_tasks, work=bench_model, workers=workers, threads=threads)
 
 
 def _record_failure(job: Job, phase: str, error: str) -> None:
@@ -336,6 +352,7 @@ def _command(arguments: Mapping[str, Any]) -> str:
     words = ["python", "-m", "movierec_bench", "run"]
     for name, value in arguments.items():
         flag = f"--{name.replace('_', '-')}"
+        value = hide_password(value) if name == "tracking_uri" and value is not None else value
         if isinstance(value, bool):
             words += [flag] if value else []
         elif value is not None:

@@ -34,6 +34,11 @@ Models = Annotated[
 Dataset = Annotated[Optional[str], typer.Option(help="A converted data set; may be left out when there is only one.")]
 Atomic = Annotated[Path, typer.Option(help="Folder of the converted data sets.")]
 RunsAtomic = Annotated[Optional[Path], typer.Option(help="Folder of the converted data sets; default: the run's.")]
+TrackingUri = Annotated[
+    Optional[str],
+    typer.Option(help="MLflow server or database; default: $MLFLOW_TRACKING_URI, or mlflow.db beside the run."),
+]
+NoTrack = Annotated[bool, typer.Option("--no-track", help="Leave MLflow alone; so does MOVIEREC_BENCH_TRACK=0.")]
 Configs = Annotated[Optional[Path], typer.Option(help="A folder laid out like recbole_configs; its files win.")]
 
 
@@ -89,6 +94,8 @@ def run(
     atomic: Atomic = Path("atomic_data"),
     configs: Configs = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    tracking_uri: TrackingUri = None,
+    no_track: NoTrack = False,
 ) -> None:
     """Train, rank, score, refit and submit; goes on where an earlier run ended."""
     from movierec_bench.bench import run as do
@@ -109,12 +116,16 @@ def run(
             atomic=atomic,
             configs=configs,
             quiet=quiet,
+            tracking_uri=tracking_uri,
+            no_track=no_track,
         )
     except KeyboardInterrupt:
         _print("stopped; what was finished is kept, and running again goes on from there")
         raise typer.Exit(130) from None
     _show(board)
     _print(f"board, submissions and every model's files: {out / board.manifest.dataset}")
+    if board.tracking is not None:
+        _print(board.tracking)
     raise typer.Exit(1 if board.failed else 0)
 
 
@@ -166,6 +177,8 @@ def ensemble(
     recipe: Annotated[Optional[Path], typer.Option(help="A mix's params.yaml: make that mix again.")] = None,
     atomic: RunsAtomic = None,
     configs: Configs = None,
+    tracking_uri: TrackingUri = None,
+    no_track: NoTrack = False,
 ) -> None:
     """Mix stored rankings without training; everything is chosen on validation rows, then scored on test rows."""
     from movierec_bench.outputs.ensemble import ensemble as do
@@ -189,8 +202,18 @@ def ensemble(
         recipe=recipe,
         atomic=atomic,
         configs=configs,
+        tracking_uri=tracking_uri,
+        no_track=no_track,
     )
     _print(mix.describe())
+
+
+@app.command()
+def track(run: Run, tracking_uri: TrackingUri = None) -> None:
+    """Upload to MLflow whatever it lacks of a run, once only: after an outage, or for a run that was not tracked."""
+    from movierec_bench.tracking import track as do
+
+    _print(do(run, tracking_uri=tracking_uri).describe())
 
 
 @app.command()

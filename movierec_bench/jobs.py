@@ -8,6 +8,8 @@ import importlib.metadata
 import json
 import logging
 import shutil
+import subprocess
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -34,7 +36,18 @@ from movierec_bench.split import Protocol, load_protocol, make_split, write_spli
 
 logger = logging.getLogger(__name__)
 
-_VERSIONS_OF = ("movierec_bench", "recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "numba", "pyarrow")
+_VERSIONS_OF = (
+    "movierec_bench",
+    "recbole",
+    "torch",
+    "numpy",
+    "pandas",
+    "scipy",
+    "scikit-learn",
+    "numba",
+    "pyarrow",
+    "mlflow",
+)
 
 
 @dataclass(frozen=True)
@@ -188,11 +201,15 @@ def open_run(
         seed=seed,
         versions=package_versions(),
         command=command,
+        run_id=uuid.uuid4().hex,
+        git_revision=_git_revision(),
     )
     if fresh and run_folder.path.exists():
         shutil.rmtree(run_folder.path)
     if run_folder.manifest.exists():
-        _check_same(run_folder, run_folder.read_manifest(), manifest)
+        there = run_folder.read_manifest()
+        _check_same(run_folder, there, manifest)
+        manifest = replace(manifest, run_id=there.run_id or manifest.run_id)
     elif run_folder.path.exists() and any(run_folder.path.iterdir()):
         raise DataError(
             f"{run_folder.path} is not empty and holds no manifest.json, so it is no run of ours; "
@@ -202,6 +219,22 @@ def open_run(
         write_split(make_split(data.interactions, rules), run_folder.split)
     run_folder.write_manifest(manifest)
     return manifest
+
+
+def _git_revision() -> Optional[str]:
+    """The commit of the working directory's repository; None without git or a repository."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=5,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired):  # no git, or a folder that takes too long to search
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _check_same(run_folder: RunFolder, there: RunManifest, wanted: RunManifest) -> None:

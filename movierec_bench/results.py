@@ -40,6 +40,7 @@ TOPK_PARTS = ("valid", "test", "full")
 ENSEMBLE = "ensemble"  # the family that a mix of models shows on the board
 
 _TOPK_TYPES = {USER: np.int64, ITEM: np.int64, RANK: np.int32, SCORE: np.float32}
+_LATER_FIELDS = ("run_id", "git_revision")  # of RunManifest; folders written before them are still read
 _REDO = "run the same command again to have it redone"
 _DELETE = "delete this model's folder and run again"
 _Record = TypeVar("_Record")
@@ -191,6 +192,8 @@ class RunManifest:
         seed: seed of the run.
         versions: package name to version.
         command: the command that made the run.
+        run_id: what MLflow knows this folder by; made anew with the folder. Empty in folders of before.
+        git_revision: commit of the working directory's repository; None without one.
     """
 
     dataset: str
@@ -201,6 +204,8 @@ class RunManifest:
     seed: int
     versions: dict[str, str]
     command: str
+    run_id: str = ""
+    git_revision: Optional[str] = None
 
     def to_json(self) -> str:
         """This record as JSON text."""
@@ -376,10 +381,11 @@ def _json_object(text: str, where: str) -> dict[str, Any]:
 def _decode(record: type[_Record], payload: dict[str, Any], where: str) -> _Record:
     """The dataclass ``record`` filled from ``payload``, whose types are checked against its annotations."""
     hints = get_type_hints(record)
-    absent = [name for name in hints if name not in payload]
+    absent = [name for name in hints if name not in payload and name not in _LATER_FIELDS]
     if absent:
         raise DataError(f"{where}: {', '.join(absent)} missing; expected {', '.join(hints)}; {_REDO}")
-    return record(**{name: _value(hint, payload[name], f"{where}: {name}") for name, hint in hints.items()})
+    there = {name: hint for name, hint in hints.items() if name in payload}
+    return record(**{name: _value(hint, payload[name], f"{where}: {name}") for name, hint in there.items()})
 
 
 def _value(hint: Any, found: Any, where: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,15 @@ def planted_competition(n_users: int = 60, n_movies: int = 40, seed: int = 0, sk
     return Competition(
         ratings=planted_ratings(n_users, n_movies, seed, skew), movies=movies, counts={}, source="planted"
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def untracked() -> Iterator[None]:
+    """No MLflow unless a test switches it on: to set up its database takes seconds a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOVIEREC_BENCH_TRACK", "0")
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from conftest import SHARED
 
-COMMANDS = ("convert", "models", "run", "leaderboard", "submit", "ensemble", "score")
+COMMANDS = ("convert", "models", "run", "leaderboard", "submit", "ensemble", "score", "track")
 
 
 def bench(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess:

@@ -23,6 +23,7 @@ FLOW = [
     ["scoring"],
     ["results"],
     ["segments", "mixing_kernels", "mixing", "mix_search"],
+    ["mlflow_entries", "upload", "tracking"],
     ["outputs"],
     ["jobs", "processes", "progress"],
     ["cluster", "cluster_tasks"],

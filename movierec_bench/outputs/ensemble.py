@@ -35,6 +35,7 @@ from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, ConfigError, K, P
 from movierec_bench.scoring import paired_tests, per_user, summarize
 from movierec_bench.segments import read_data, run_segments, segment_of
 from movierec_bench.split import read_part
+from movierec_bench.tracking import tracker
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Mix:
         best_single: the model of the run with the best test Recall@10.
         difference: the mix's test Recall@10 less that model's.
         p_value: of the paired test of that difference.
+        tracking: one line that says where the run is tracked, or why not; None where it is not.
     """
 
     folder: ModelFolder
@@ -60,6 +62,7 @@ class Mix:
     best_single: str
     difference: float
     p_value: float
+    tracking: Optional[str] = None
 
     def describe(self) -> str:
         """The mix in a few lines of plain text."""
@@ -74,6 +77,7 @@ class Mix:
                 f"p = {self.p_value:.2g} in a paired test",
                 f"recipe: {self.folder.params}",
                 f"submission: {self.submission or 'none, as not every member was refitted on every row'}",
+                *([] if self.tracking is None else [self.tracking]),
             )
         )
 
@@ -97,6 +101,8 @@ def ensemble(
     recipe: Optional[PathLike] = None,
     atomic: Optional[PathLike] = None,
     configs: Optional[PathLike] = None,
+    tracking_uri: Optional[str] = None,
+    no_track: bool = False,
 ) -> Mix:
     """Mix stored rankings of a run's models, without training; the mix joins the run and its board.
 
@@ -126,6 +132,8 @@ def ensemble(
         recipe: a ``params.yaml`` of a mix of this run: make that mix again, byte for byte.
         atomic: folder that holds the data set's folder. None: the run's own.
         configs: a user's own configuration folder, whose models may name groups.
+        tracking_uri: the MLflow server or database to track in, as in ``run``.
+        no_track: leave MLflow alone, as in ``run``.
 
     Returns:
         The finished mix.
@@ -167,7 +175,9 @@ def ensemble(
         chosen.check_belongs(folder.path, manifest)
         data = read_data(folder, atomic)
     _check_name(folder, chosen)
-    return _Maker(folder, data, chosen, manifest.seed).make(time.perf_counter() - started)
+    with tracker(folder, tracking_uri, no_track) as tracking:
+        made = _Maker(folder, data, chosen, manifest.seed).make(time.perf_counter() - started)
+    return replace(made, tracking=tracking.line)
 
 
 @dataclass(frozen=True)

@@ -66,12 +66,14 @@ class Board:
         tests: paired test of each placed model against ``best``: model, difference, p_value, p_holm.
         best: the model in first place; None where no model was scored.
         manifest: what the run rests on.
+        tracking: one line from `run` that says where it is tracked, or why not; None where nobody asked.
     """
 
     table: pd.DataFrame
     tests: pd.DataFrame
     best: Optional[str]
     manifest: RunManifest
+    tracking: Optional[str] = None
 
     @property
     def failed(self) -> bool:
