@@ -48,6 +48,7 @@ def connected(address: Optional[str], cpus: Optional[int] = None) -> Iterator[No
     if address is None:
         where = {"address": "local", "num_cpus": cpus, "include_dashboard": False, "_node_ip_address": _LOOPBACK}
     else:
+        address = _joined_cluster() if address == "auto" else address
         where = {"address": address}
     on_loopback = address is None or _answers_on_loopback_only(address)
     try:
@@ -92,11 +93,11 @@ def environment() -> dict[str, str]:
 
 def difference(found: Mapping[str, str], expected: Mapping[str, str]) -> str:
     """How a node's `environment` differs from the expected one, after "node N": empty when it does not."""
-    others = [name for name in expected if found.get(name) != expected[name]]
+    others = [name for name in expected if name in found and found[name] != expected[name]]
     if not others:
         return ""
     return (
-        f"has {', '.join(f'{name} {found.get(name)}' for name in others)}; expected "
+        f"has {', '.join(f'{name} {found[name]}' for name in others)}; expected "
         f"{', '.join(f'{name} {expected[name]}' for name in others)}, as where the run was started; "
         "install the same environment on every node and start Ray there again"
     )
@@ -125,14 +126,22 @@ def _host_and_port(address: str) -> tuple[str, int]:
         raise ConfigError(f"--ray is {address!r}, and no host is called {host} ({error}); {_JOIN}") from error
 
 
+def _joined_cluster() -> str:
+    """HOST:PORT of the cluster this machine has joined; found here and not by ``ray.init``, so as to ask it first."""
+    from ray._private import services
+
+    try:
+        return str(services.get_ray_address_from_environment("auto", None))
+    except ConnectionError as error:
+        raise ConfigError(f"--ray is 'auto', and this machine has joined no Ray cluster; {_JOIN}") from error
+
+
 def _answers_on_loopback_only(address: str) -> bool:
     """Whether the cluster's head listens on 127.0.0.1 alone.
 
     Raises:
         ConfigError: nothing answers there like a head. ``ray.init`` would find out too, after minutes.
     """
-    if address == "auto":
-        return False
     host, port = _host_and_port(address)
     # Ray takes 127.0.0.1 for this machine's address on its network.
     outside = _import_ray().util.get_node_ip_address() if host == _LOOPBACK else host

@@ -231,6 +231,12 @@ def test_a_cluster_that_cannot_be_reached_is_told_at_once(place: Path) -> None:
     assert not (place / "refused" / "planted").exists()
 
 
+def test_auto_without_a_cluster_is_told_at_once() -> None:
+    message = r"no Ray cluster answers at 127\.0\.0\.1:1 \("
+    with environment(RAY_ADDRESS="127.0.0.1:1"), pytest.raises(ConfigError, match=message), connected("auto"):
+        pass
+
+
 @pytest.mark.parametrize("address", ["somewhere", "ray://127.0.0.1:10001", "127.0.0.1:port", ":6379"])
 def test_what_is_no_address_is_refused(address: str) -> None:
     with (
@@ -264,7 +270,7 @@ def test_a_node_with_another_environment_is_refused(ray_cluster: Any, monkeypatc
 def test_a_connection_to_another_cluster_is_not_taken(ray_cluster: Any) -> None:
     import ray
 
-    with connected(ray_cluster.address):
+    with environment(RAY_ADDRESS=ray_cluster.address), connected("auto"):
         with connected(ray_cluster.address):
             pass
         assert ray.is_initialized()  # the inner block has left it open
