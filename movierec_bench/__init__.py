@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from movierec_bench.outputs.leaderboard import leaderboard
     from movierec_bench.outputs.submission import score, submit
     from movierec_bench.schema import BenchError, ConfigError, DataError, ModelError
+    from movierec_bench.tuning import tune
 
 __version__ = "0.1.0"
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "score",
     "score_boards",
     "submit",
+    "tune",
 ]
 
 _HOMES = {
@@ -53,6 +55,7 @@ _HOMES = {
     "score": "outputs.submission",
     "score_boards": "outputs.boards",
     "submit": "outputs.submission",
+    "tune": "tuning",
 }
 
 

@@ -7,12 +7,13 @@ import hashlib
 import importlib.metadata
 import json
 import logging
+import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from filelock import FileLock, Timeout
 
@@ -215,3 +216,21 @@ def protocol_of(configs: Optional[PathLike], name: Optional[str]) -> Protocol:
     """The protocol of protocol.yaml, under another ``name`` where one is given. Raises ConfigError for a wrong one."""
     rules = load_protocol(ConfigFolders(configs).file("protocol.yaml"))
     return rules if name is None else dataclasses.replace(rules, name=name)
+
+
+def check_positive(flag: str, value: Optional[float]) -> None:
+    """Raises ConfigError unless ``value`` is above 0 or None."""
+    if value is not None and not value > 0:
+        raise ConfigError(f"{flag} is {value}; expected a number above 0")
+
+
+def command_line(command: str, arguments: Mapping[str, Any]) -> str:
+    """The shell command that does what a call of the function of that name with these arguments did."""
+    words = ["python", "-m", "movierec_bench", command]
+    for name, value in arguments.items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            words += [flag] if value else []
+        elif value is not None:
+            words += [flag, str(value) if isinstance(value, (str, int, float, Path)) else ",".join(value)]
+    return shlex.join(words)
