@@ -95,6 +95,7 @@ def run_trials(
     folder: TrialFolder,
     resources: Resources,
     workers: Optional[int],
+    retries: int,
     seed: int,
     budget: Optional[float],
     on_trial: Callable[[Trial], None],
@@ -109,6 +110,7 @@ def run_trials(
         folder: receives the tracebacks of failed trials.
         resources: what one trial asks for.
         workers: trials at once; None: as many as there is room for.
+        retries: times that a trial starts again, elsewhere if need be, after its process or its machine died.
         seed: seed of everything random in the model, the same for every trial.
         budget: seconds of training a trial gets; None: no limit.
         on_trial: called in this process with every trial that is over.
@@ -135,7 +137,7 @@ def run_trials(
             max_concurrent_trials=workers,
             reuse_actors=True,  # a fresh process would import torch for every trial
             chdir_to_trial_dir=False,
-            max_failures=0,
+            max_failures=retries,
             raise_on_failed_trial=False,
             verbose=0,
         )
@@ -277,12 +279,12 @@ def _number(trial: Any) -> int:
 
 @contextmanager
 def _ray_settings() -> Iterator[None]:
-    """Ray Tune's environment variables for the block, and its chatter off."""
+    """Ray Tune's environment variables for the block, and its chatter off: the trials' records say the same."""
     before = {name: os.environ.get(name) for name in _RAY_SETTINGS}
     chatter = logging.getLogger("ray.tune")
     level = chatter.level
     os.environ.update(_RAY_SETTINGS)
-    chatter.setLevel(logging.ERROR)
+    chatter.setLevel(logging.CRITICAL)
     try:
         yield
     finally:

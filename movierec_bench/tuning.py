@@ -29,6 +29,8 @@ from movierec_bench.trials import DEFAULT, STOPPED, ModelTuning, Trial, TrialFol
 
 logger = logging.getLogger(__name__)
 
+_NODES_LOST = 3  # machines of a cluster that may die under one trial before it counts as failed
+
 
 @dataclass(frozen=True)
 class Tuned:
@@ -123,7 +125,7 @@ def tune(
         budget: seconds of training a trial gets; it then stops after the epoch in hand. None: no limit.
         workers: trials at once. None: one on this machine, which then has all its cores; on a cluster as many as fit.
         ray: address of a Ray cluster, ``HOST:PORT`` or ``auto``; a trial asks it for the ``resources`` of the model's
-            YAML. None: this machine.
+            YAML, and starts again elsewhere when its machine dies. None: this machine.
         seed: of the configurations that are tried and of everything random in the models.
         protocol: another protocol than protocol.yaml names: competition, random, last, ratio, halves.
         atomic: folder of the converted data sets.
@@ -272,6 +274,7 @@ def _run_searches(
                         folder=search.folder,
                         resources=_resources(search.entry, at_once, address),
                         workers=at_once,
+                        retries=0 if address is None else _NODES_LOST,
                         seed=search.seed,
                         budget=search.budget,
                         on_trial=progress.over,

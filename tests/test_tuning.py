@@ -307,12 +307,13 @@ def test_killed_in_the_middle_it_goes_on_from_there(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*command, "--configs", "configs"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    wait_for(lambda: len(records(tmp_path, "BPR")) >= 2, process)
+    wait_for(lambda: len(records(tmp_path, "BPR")) >= 2 or ended(process))
     children = psutil.Process(process.pid).children(recursive=True)
+    training = [child for child in children if "agent.py" not in words_of(child)]  # it notices a minute later
     process.send_signal(signal.SIGKILL)
     process.wait()
-    _, alive = psutil.wait_procs(children, timeout=60)
-    assert [child.name() for child in alive] == []
+    psutil.wait_procs(training, timeout=40)
+    assert not [child for child in training if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     before = records(tmp_path, "BPR")
     assert 2 <= len(before) < 9
     trials = go(tmp_path, "BPR", samples=8).models[0].trials
@@ -322,12 +323,87 @@ def test_killed_in_the_middle_it_goes_on_from_there(tmp_path: Path) -> None:
     assert {trial.state for trial in trials} <= {"done", "stopped"}
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen, seconds: float = 240) -> None:
+def words_of(process: psutil.Process) -> str:
+    """Its command line; empty where it has ended meanwhile."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def ended(process: subprocess.Popen) -> bool:
+    assert process.poll() is None, "the command ended before its time"
+    return False
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
     until = time.monotonic() + seconds
     while not condition():
-        assert process.poll() is None, "the command ended before it could be killed"
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+# -- on a cluster -------------------------------------------------------------------------------
+
+
+NODE = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "include_dashboard": False}
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A cluster of one machine, on 127.0.0.1 only; the test adds another."""
+    from ray._private import ray_constants
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)
+    nodes = Cluster(initialize_head=True, head_node_args=NODE)
+    yield nodes
+    nodes.shutdown()
+
+
+def test_a_machine_that_dies_costs_no_trial(tmp_path: Path, cluster: Any) -> None:
+    """The second machine joins when the search has begun, gets a trial, and dies."""
+    endless = "epochs: 1000000\nstopping_step: 1000000\neval_step: 1000000"  # unvalidated trials are not stopped early
+    make(tmp_path, models__BPR=BPR.replace("epochs: 2", endless))
+    command = [sys.executable, "-m", "movierec_bench", "tune", "--models", "BPR", "--samples", "2", "--budget", "15"]
+    process = subprocess.Popen(
+        [*command, "--configs", "configs", "--ray", cluster.address],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for(lambda: trains_on(cluster.head_node) or ended(process))
+        second = cluster.add_node(**NODE)
+        wait_for(lambda: trains_on(second) or ended(process))
+        raylet_of(second).kill()
+        _, log = process.communicate(timeout=200)
+    finally:
+        process.kill()
+    assert process.returncode == 0, log
+    assert "Traceback" not in log
+    table = pd.read_csv(tmp_path / "tuned" / "planted" / "trials" / "BPR" / "trials.csv")
+    assert table["trial"].tolist() == [0, 1, 2]
+    assert table["state"].tolist() == ["budget"] * 3
+
+
+def raylet_of(node: Any) -> psutil.Process:
+    return psutil.Process(node.all_processes["raylet"][0].process.pid)
+
+
+def trains_on(node: Any) -> bool:
+    return any("ImplicitFunc.train" in words_of(child) for child in raylet_of(node).children())
+
+
+def test_a_trial_that_no_machine_has_room_for_is_refused(tmp_path: Path) -> None:
+    import ray
+
+    resources = "history: none, resources: {cpu: 64}"
+    make(tmp_path, models__BPR=BPR.replace("history: none", resources))
+    with pytest.raises(ConfigError, match="asks for 64 CPU and 0 GPU"):
+        go(tmp_path, "BPR", ray=ray.get_runtime_context().gcs_address)
 
 
 # -- stopping early -----------------------------------------------------------------------------
