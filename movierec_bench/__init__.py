@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from movierec_bench.outputs.submission import score, submit
     from movierec_bench.schema import BenchError, ConfigError, DataError, ModelError
     from movierec_bench.tracking import track
+    from movierec_bench.tuning import tune
 
 __version__ = "0.1.0"
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "score_boards",
     "submit",
     "track",
+    "tune",
 ]
 
 _HOMES = {
@@ -56,6 +58,7 @@ _HOMES = {
     "score_boards": "outputs.boards",
     "submit": "outputs.submission",
     "track": "tracking",
+    "tune": "tuning",
 }
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import shlex
 import tempfile
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +23,8 @@ from movierec_bench.cluster import connected
 from movierec_bench.cluster_tasks import Placed, run_tasks_on_ray
 from movierec_bench.jobs import (
     Job,
+    check_positive,
+    command_line,
     find_dataset,
     forget,
     is_due,
@@ -50,14 +51,12 @@ from movierec_bench.results import (
     write_parquet,
     write_yaml,
 )
-from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, ConfigError, EpochRecord, K, PathLike
+from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, EpochRecord, K, PathLike
 from movierec_bench.split import Split, read_split
 from movierec_bench.tracking import Tracker, tracker
-from movierec_bench.upload import hide_password
 
 if TYPE_CHECKING:  # torch and RecBole take seconds to import; only the models' processes need them
-    from movierec_bench.recbole_backend.data import Interactions
-    from movierec_bench.recbole_backend.trainer import Fitted, Validate
+    from movierec_bench.recbole_backend.trainer import Fitted
 
 logger = logging.getLogger(__name__)
 
@@ -121,13 +120,13 @@ def run(
             answers, or one of its nodes has other versions than this machine.
         DataError: no such data set, or the folder holds a run of other data or another protocol.
     """
-    command = _command(locals())  # before any other name is bound
+    command = command_line("run", locals())  # before any other name is bound
     from movierec_bench.filters import Filters
 
     entries = select(load_catalog(configs), models)
     filters = str(Filters.parse(filter))
-    _check_positive("--workers", workers)
-    _check_positive("--budget", budget)
+    check_positive("--workers", workers)
+    check_positive("--budget", budget)
     rules = protocol_of(configs, protocol)
     folder = find_dataset(atomic, dataset)
     run_folder = RunFolder(Path(out) / folder.name)
@@ -153,6 +152,7 @@ def bench_model(job: Job, send: Send) -> None:
     """
     from movierec_bench.recbole_backend.data import Interactions
     from movierec_bench.recbole_backend.trainer import FitSettings, fit
+    from movierec_bench.validation import validator
 
     clock = _Clock(send, job.kept)
     with clock.phase("load"):
@@ -163,7 +163,7 @@ def bench_model(job: Job, send: Send) -> None:
         if status is None:
             with clock.phase("fit"):
                 train = Interactions.from_rows(split.train, data.vocabulary)
-                validate = _validator(split.valid, train, data)
+                validate = validator(split.valid, train, data)
                 fitted = fit(job.entry, data, train, settings, validate, send)
             with clock.phase("rank"):
                 _store_ranking(job, data, fitted, "valid", seen=split.train, users=split.valid)
@@ -271,22 +271,6 @@ def _rows(*parts: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _validator(valid: pd.DataFrame, train: Interactions, data: AtomicData) -> Validate:
-    """Recall@10 on the validation rows with the training rows masked: what early stopping follows."""
-    from movierec_bench.ranking import top_k
-    from movierec_bench.recbole_backend.data import Interactions
-    from movierec_bench.scoring import recall_at_k
-
-    held = Interactions.from_rows(valid, data.vocabulary).csr
-    users = np.unique(data.vocabulary.user_ix(valid[USER].to_numpy()))
-
-    def validate(score_block: Callable[[np.ndarray], Any]) -> float:
-        best = top_k(score_block, users, train.csr, K)
-        return recall_at_k(best.item_ix, best.user_ix, held, K)
-
-    return validate
-
-
 def _store_ranking(
     job: Job, data: AtomicData, fitted: Fitted, part: str, seen: pd.DataFrame, users: pd.DataFrame
 ) -> None:
@@ -337,24 +321,3 @@ def _submit(job: Job, data: AtomicData) -> None:
     if submission.filled_users:
         logger.warning("%s: popular movies added for %d users", job.entry.name, submission.filled_users)
     write_csv(RunFolder(job.run).submission(job.entry.name), submission.rows)
-
-
-# -- what was asked ---------------------------------------------------------------------------
-
-
-def _check_positive(flag: str, value: Optional[float]) -> None:
-    if value is not None and not value > 0:
-        raise ConfigError(f"{flag} is {value}; expected a number above 0")
-
-
-def _command(arguments: Mapping[str, Any]) -> str:
-    """The shell command that does what a call of `run` with these arguments did."""
-    words = ["python", "-m", "movierec_bench", "run"]
-    for name, value in arguments.items():
-        flag = f"--{name.replace('_', '-')}"
-        value = hide_password(value) if name == "tracking_uri" and value is not None else value
-        if isinstance(value, bool):
-            words += [flag] if value else []
-        elif value is not None:
-            words += [flag, str(value) if isinstance(value, (str, int, float, Path)) else ",".join(value)]
-    return shlex.join(words)

@@ -130,6 +130,52 @@ def run(
 
 
 @app.command()
+def tune(
+    models: Annotated[str, typer.Option(help="Names and groups; each needs a recbole_configs/tune/<Model>.yaml.")],
+    dataset: Dataset = None,
+    samples: Annotated[int, typer.Option(help="Configurations tried besides the default parameters.")] = 20,
+    out: Annotated[Path, typer.Option(help="Folder of the searches.")] = Path("tuned"),
+    budget: Annotated[Optional[float], typer.Option(help="Seconds of training a trial gets.")] = None,
+    workers: Annotated[
+        Optional[int], typer.Option(help="Trials at once; default: one here, on a cluster as many as fit.")
+    ] = None,
+    ray: Annotated[Optional[str], typer.Option(help="Address of a Ray cluster, HOST:PORT; default: here.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of what is tried and of everything random in the models.")] = 42,
+    protocol: Annotated[Optional[str], typer.Option(help="competition, random, last, ratio or halves.")] = None,
+    atomic: Atomic = Path("atomic_data"),
+    configs: Configs = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the earlier trials of these models.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """Search better parameters on the validation rows; goes on where an earlier search ended."""
+    from movierec_bench.tuning import tune as do
+
+    try:
+        tuned = do(
+            models=models,
+            dataset=dataset,
+            samples=samples,
+            out=out,
+            budget=budget,
+            workers=workers,
+            ray=ray,
+            seed=seed,
+            protocol=protocol,
+            atomic=atomic,
+            configs=configs,
+            fresh=fresh,
+            quiet=quiet,
+        )
+    except KeyboardInterrupt:
+        _print("stopped; trials that were over are kept, and running again goes on from there")
+        raise typer.Exit(130) from None
+    _console().print(tuned.to_rich())
+    if len(tuned.failed) < len(tuned.models):
+        _print(f"next: {tuned.command}")
+    raise typer.Exit(1 if tuned.failed else 0)
+
+
+@app.command()
 def leaderboard(
     run: Run,
     sort: Annotated[str, typer.Option(help="Column to sort by.")] = MAIN_METRIC,

@@ -7,14 +7,15 @@ import hashlib
 import importlib.metadata
 import json
 import logging
+import shlex
 import shutil
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from filelock import FileLock, Timeout
 
@@ -33,6 +34,7 @@ from movierec_bench.results import (
 )
 from movierec_bench.schema import ConfigError, DataError, PathLike
 from movierec_bench.split import Protocol, load_protocol, make_split, write_split
+from movierec_bench.upload import hide_password
 
 logger = logging.getLogger(__name__)
 
@@ -253,3 +255,22 @@ def protocol_of(configs: Optional[PathLike], name: Optional[str]) -> Protocol:
     """The protocol of protocol.yaml, under another ``name`` where one is given. Raises ConfigError for a wrong one."""
     rules = load_protocol(ConfigFolders(configs).file("protocol.yaml"))
     return rules if name is None else dataclasses.replace(rules, name=name)
+
+
+def check_positive(flag: str, value: Optional[float]) -> None:
+    """Raises ConfigError unless ``value`` is above 0 or None."""
+    if value is not None and not value > 0:
+        raise ConfigError(f"{flag} is {value}; expected a number above 0")
+
+
+def command_line(command: str, arguments: Mapping[str, Any]) -> str:
+    """The shell command that does what a call of the function of that name with these arguments did."""
+    words = ["python", "-m", "movierec_bench", command]
+    for name, value in arguments.items():
+        flag = f"--{name.replace('_', '-')}"
+        value = hide_password(value) if name == "tracking_uri" and value is not None else value
+        if isinstance(value, bool):
+            words += [flag] if value else []
+        elif value is not None:
+            words += [flag, str(value) if isinstance(value, (str, int, float, Path)) else ",".join(value)]
+    return shlex.join(words)

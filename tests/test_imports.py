@@ -18,9 +18,11 @@ FLOW = [
     ["atomic_format", "atomic"],
     ["split"],
     ["catalog"],
+    ["search_space"],
     ["recbole_backend", "models"],
     ["ranking", "filters"],
     ["scoring"],
+    ["validation"],
     ["results"],
     ["segments", "mixing_kernels", "mixing", "mix_search"],
     ["mlflow_entries", "upload", "tracking"],
@@ -28,6 +30,9 @@ FLOW = [
     ["jobs", "processes", "progress"],
     ["cluster", "cluster_tasks"],
     ["bench"],
+    ["trials"],
+    ["ray_trials"],
+    ["tuning"],
     ["cli", "__main__"],
 ]
 

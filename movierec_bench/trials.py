@@ -1,0 +1,217 @@
+"""The trials of a search for parameters: their records on disk, their table, and the YAML of the best one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf, isnan, nan
+from pathlib import Path
+from typing import Any, Optional
+
+import pandas as pd
+import yaml
+
+from movierec_bench.catalog import ConfigFolders, ModelEntry, load_yaml, packaged_configs
+from movierec_bench.results import BUDGET, DONE, FAILED, write_csv, write_text
+from movierec_bench.schema import MAIN_METRIC, EpochRecord
+
+logger = logging.getLogger(__name__)
+
+STOPPED = "stopped"  # ended early, for being behind other trials after as many epochs
+TRIAL_STATES = (DONE, STOPPED, BUDGET, FAILED)
+DEFAULT = 0  # number of the trial with the parameters of the model's YAML
+_SHARED_FILES = ("protocol.yaml", "common.yaml")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration of a model, trained on the training rows and measured on the validation rows.
+
+    Attributes:
+        number: its place in the search; ``DEFAULT`` has the parameters of the model's YAML.
+        state: one of ``TRIAL_STATES``.
+        parameters: value of each parameter that is searched.
+        fingerprint: what the result depends on besides data, protocol and budget; equal for equal trials.
+        recall: best validation Recall@10; NaN where none was measured.
+        seconds: wall-clock seconds.
+        budget: seconds of training it was allowed; None for no limit.
+        error: why it failed; None when it did not.
+        epochs: one record an epoch; empty for closed-form models.
+    """
+
+    number: int
+    state: str
+    parameters: Mapping[str, Any]
+    fingerprint: str
+    recall: float = nan
+    seconds: float = nan
+    budget: Optional[float] = None
+    error: Optional[str] = None
+    epochs: tuple[EpochRecord, ...] = field(default=())
+
+    def to_json(self) -> str:
+        """This record as JSON text; a number that is missing is written as null."""
+        content = dataclasses.asdict(self)
+        for record in (content, *content["epochs"]):
+            record.update({key: None for key, value in record.items() if isinstance(value, float) and isnan(value)})
+        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Trial:
+        """The record that ``to_json`` wrote. Raises ValueError, KeyError or TypeError where the text is damaged."""
+        content = json.loads(text)
+        for record in (content, *content["epochs"]):
+            record.update(
+                {key: nan for key, value in record.items() if value is None and key not in ("budget", "error")}
+            )
+        epochs = tuple(EpochRecord(**record) for record in content.pop("epochs"))
+        return cls(**content, epochs=epochs)
+
+
+@dataclass(frozen=True)
+class ModelTuning:
+    """How the search for one model's parameters ended.
+
+    Attributes:
+        model: the model's name.
+        trials: every trial, by number; the first has the default parameters.
+        config: the YAML with the best parameters; None where every trial failed.
+        folder: holds trials.csv, epochs.csv and the tracebacks of failed trials.
+    """
+
+    model: str
+    trials: Sequence[Trial]
+    config: Optional[Path]
+    folder: Path
+
+    @property
+    def default(self) -> Trial:
+        """The trial with the default parameters."""
+        return next(trial for trial in self.trials if trial.number == DEFAULT)
+
+    @property
+    def best(self) -> Optional[Trial]:
+        """See `best_trial`."""
+        return best_trial(self.trials)
+
+    def count(self, state: str) -> int:
+        """Trials of that state, one of ``TRIAL_STATES``."""
+        return sum(trial.state == state for trial in self.trials)
+
+
+def best_trial(trials: Iterable[Trial]) -> Optional[Trial]:
+    """The trial with the highest validation Recall@10, the lowest number among equals; None if there is none.
+
+    The default parameters are trial 0, so another trial must be better than they are, not merely as good.
+    """
+    measured = [trial for trial in trials if trial.state != FAILED and not isnan(trial.recall)]
+    return min(measured, key=lambda trial: (-trial.recall, trial.number), default=None)
+
+
+@dataclass(frozen=True)
+class TrialFolder:
+    """The trials of one model: ``tuned/<dataset>/trials/<Model>``. A trial's own file is written once it is over."""
+
+    path: Path
+
+    def clear(self) -> None:
+        """Forget every trial."""
+        if self.path.exists():
+            shutil.rmtree(self.path)
+
+    def log(self, number: int) -> Path:
+        """The traceback of a trial that failed."""
+        return self.path / f"trial_{number}.txt"
+
+    def write(self, trial: Trial) -> None:
+        """Stores a trial that is over."""
+        write_text(self.path / "records" / f"{trial.fingerprint}.json", trial.to_json())
+
+    def read(self) -> list[Trial]:
+        """The stored trials, by number; a damaged file is reported, and its trial counts as not there."""
+        trials = []
+        for path in sorted((self.path / "records").glob("*.json")):
+            try:
+                trials.append(Trial.from_json(path.read_text(encoding="utf-8")))
+            except (ValueError, KeyError, TypeError) as error:
+                logger.warning("%s: %s; expected a whole record; that trial is run again", path, error)
+        return sorted(trials, key=lambda trial: trial.number)
+
+    def write_tables(self, trials: Sequence[Trial]) -> None:
+        """Writes trials.csv, one line a trial and one column a parameter, and epochs.csv, one line an epoch."""
+        write_csv(self.path / "trials.csv", trials_frame(trials))
+        write_csv(self.path / "epochs.csv", epochs_frame(trials))
+
+
+def trials_frame(trials: Sequence[Trial]) -> pd.DataFrame:
+    """One row a trial: trial, state, validation Recall@10, epochs, seconds, error, and each searched parameter."""
+    return pd.DataFrame(
+        [
+            {
+                "trial": trial.number,
+                "state": trial.state,
+                f"valid_{MAIN_METRIC}": trial.recall,
+                "epochs": len(trial.epochs),
+                "seconds": trial.seconds,
+                "error": trial.error,
+                **{name: _cell(value) for name, value in trial.parameters.items()},
+            }
+            for trial in trials
+        ]
+    )
+
+
+def epochs_frame(trials: Sequence[Trial]) -> pd.DataFrame:
+    """One row an epoch of a trial: trial, epoch, training loss, validation Recall@10, seconds."""
+    rows = [(trial.number, *dataclasses.astuple(record)) for trial in trials for record in trial.epochs]
+    return pd.DataFrame(rows, columns=["trial", "epoch", "train_loss", f"valid_{MAIN_METRIC}", "seconds"])
+
+
+def write_best(path: Path, entry: ModelEntry, best: Trial, notes: Sequence[str], folders: ConfigFolders) -> None:
+    """Write a complete model YAML that holds the best parameters.
+
+    Args:
+        path: the file to write, ``configs/models/<Model>.yaml``. Beside its folder come the user's own
+            protocol.yaml and common.yaml, if there are any, so that the folder means the same everywhere.
+        entry: the model with its default parameters.
+        best: the trial whose parameters are written.
+        notes: comment lines that say where the values come from.
+        folders: where the defaults came from.
+    """
+    for name in _SHARED_FILES:
+        source = folders.file(name)
+        if not source.is_relative_to(packaged_configs()):
+            write_text(path.parent.parent / name, source.read_text(encoding="utf-8"))
+    common = load_yaml(folders.file("common.yaml")) if entry.trainer == "epochs" else {}
+    source_text = entry.path.read_text(encoding="utf-8")
+    lines = [line for line in source_text.splitlines() if line.startswith("#")]
+    lines += ["#", *(f"# {note}" for note in notes), "catalog:"]
+    lines += [f"  {_line(key, value)}" for key, value in load_yaml(entry.path)["catalog"].items()]
+    for name, default in entry.parameters.items():
+        value = best.parameters.get(name, default)
+        if name in common and value == common[name] and name not in best.parameters:
+            continue
+        said = re.search(rf"^{re.escape(name)}:.*?\s#\s*(.*)$", source_text, flags=re.MULTILINE)
+        comments = [f"tuned, was {_inline(default)}"] if name in best.parameters and value != default else []
+        comments += [said.group(1)] if said else []
+        lines.append(f"{_line(name, value):<29} {'# ' + '; '.join(comments) if comments else ''}".rstrip())
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def _line(key: str, value: Any) -> str:
+    return f"{key}: {_inline(value)}"
+
+
+def _inline(value: Any) -> str:
+    """A value as YAML on one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=inf, allow_unicode=True, sort_keys=False)
+    return text.removesuffix("...\n").strip()
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float, bool)) else json.dumps(value)
