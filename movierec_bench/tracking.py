@@ -81,11 +81,11 @@ def track(run: PathLike, tracking_uri: Optional[str] = None) -> Tracked:
     uploader = _Uploader(folder, uri, announce=False)
     try:
         uploader.end(timeout=None)
+        if uploader.error is not None:
+            raise ConfigError(f"{uploader.error}; correct that and run the same command again")
+        return uploader.tracked()
     finally:
         uploader.kill()
-    if uploader.error is not None:
-        raise ConfigError(f"{uploader.error}; correct that and run the same command again")
-    return uploader.tracked()
 
 
 class Tracker:

@@ -473,6 +473,8 @@ def test_an_upload_that_breaks_says_how(tmp_path: Path, monkeypatch: pytest.Monk
     with tracker(there, None, no_track=False) as tracking_run:
         tracking_run.finished("Even")
     assert "the upload broke with exit code 1: RuntimeError: no such luck" in str(tracking_run.line)
+    with pytest.raises(ConfigError, match="the upload broke with exit code 1: RuntimeError: no such luck"):
+        track(there.path)
 
 
 # -- a real server ------------------------------------------------------------------------------
