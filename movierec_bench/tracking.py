@@ -12,7 +12,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
@@ -81,11 +81,11 @@ def track(run: PathLike, tracking_uri: Optional[str] = None) -> Tracked:
     uploader = _Uploader(folder, uri, announce=False)
     try:
         uploader.end(timeout=None)
+        if uploader.error is not None:
+            raise ConfigError(f"{uploader.error}; correct that and run the same command again")
+        return uploader.tracked()
     finally:
         uploader.kill()
-    if uploader.error is not None:
-        raise ConfigError(f"{uploader.error}; correct that and run the same command again")
-    return uploader.tracked()
 
 
 class Tracker:
@@ -218,11 +218,7 @@ class _Uploader:
 
     def end(self, timeout: Optional[float]) -> None:
         """Have everything uploaded, the board too, and wait for it so many seconds; None: as long as it takes."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.close()
-        except BrokenPipeError:
-            logger.debug("the upload has ended before")
+        self.send("")
         try:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -235,7 +231,10 @@ class _Uploader:
 
     def kill(self) -> None:
         """End the process, whatever it is doing; what it has sent stays and is completed another time."""
+        assert self._process.stdin is not None
         self._process.kill()
+        with suppress(BrokenPipeError):  # of a name that it was not there to read
+            self._process.stdin.close()
         self._process.wait()
         self._reader.join()
         self._complaints.close()

@@ -303,22 +303,24 @@ def hide_password(text: str) -> str:
 def main() -> None:
     """Upload the run in ``sys.argv[1]`` to ``MLFLOW_TRACKING_URI``, as told through standard input.
 
-    Each line names a model that has ended; at the end of the input everything else follows, and the process
-    ends. Each upload is answered by a line of JSON: ``{"error": text}`` or the fields of `Uploaded`.
+    Each line names a model that has ended; an empty one says that the benchmark has: everything else follows, and
+    this process ends. An input that ends without it is a benchmark that was killed, whose MLflow run stays
+    unfinished. Each upload is answered by a line of JSON: ``{"error": text}`` or the fields of `Uploaded`.
     """
     run, uri = RunFolder(Path(sys.argv[1])), os.environ["MLFLOW_TRACKING_URI"]
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else is printed is no answer
     if hasattr(os, "nice"):
         os.nice(10)  # the models come first
-    ended: Optional[set[str]] = set()
+    ended: set[str] = set()
     rest = b""
     _answer(answers, run, uri, ended)  # at once, so that a store that is down is known from the start
-    while ended is not None:
-        read = os.read(sys.stdin.fileno(), 1 << 16)
+    while read := os.read(sys.stdin.fileno(), 1 << 16):
         *lines, rest = (rest + read).split(b"\n")
-        ended = ended | {line.decode() for line in lines} if read else None
-        _answer(answers, run, uri, ended)
+        ended.update(line.decode() for line in lines)
+        _answer(answers, run, uri, None if "" in ended else ended)
+        if "" in ended:
+            return
 
 
 def _answer(answers: TextIO, run: RunFolder, uri: str, names: Optional[Collection[str]]) -> None:

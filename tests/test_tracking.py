@@ -275,6 +275,18 @@ def test_children_of_a_parent_that_was_deleted_by_hand_get_a_new_one(tmp_path: P
     assert set(store_of(there, database).children) == {"Even"}, "and their parent tag names the new one"
 
 
+def test_a_deleted_experiment_is_named_with_the_way_back(tracked: RunFolder) -> None:
+    store = store_of(tracked)
+    experiment = store.parent.info.experiment_id
+    store.client.delete_experiment(experiment)
+    try:
+        with pytest.raises(ConfigError, match=f"'planted' was deleted.*mlflow experiments restore -x {experiment}"):
+            track(tracked.path)
+    finally:
+        store.client.restore_experiment(experiment)
+    assert track(tracked.path).uploaded == ()
+
+
 def test_two_uploads_at_once_are_refused(tracked: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("movierec_bench.upload._LOCK_SECONDS", 0)
     with FileLock(tracked.path.parent / ".planted.upload.lock"), pytest.raises(ConfigError, match="another process"):
@@ -343,6 +355,22 @@ def test_a_run_and_its_mix_are_tracked_where_the_line_says(tmp_path: Path, monke
     after = store_of(there)
     assert after.children["vote"].data.tags["family"] == "ensemble"
     assert after.children["Pop"].info.run_id == store.children["Pop"].info.run_id
+
+
+def test_a_benchmark_that_was_killed_leaves_its_run_unfinished(tmp_path: Path, database: str) -> None:
+    there = write_run(tmp_path, users=30)
+    there.write_manifest(replace(there.read_manifest(), run_id="killed"))
+    words = [sys.executable, "-m", "movierec_bench.upload", str(there.path)]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": database}
+
+    def told(lines: bytes) -> list[list[str]]:
+        done = subprocess.run(words, input=lines, env=environment, stdout=subprocess.PIPE, check=True)
+        return [json.loads(answer)["uploaded"] for answer in done.stdout.splitlines()]
+
+    assert told(b"Even\nOdd\n") == [[], ["Even", "Odd"]], "the others have not ended"
+    assert store_of(there, database).parent.info.status == "RUNNING"
+    assert told(b"\n") == [[], ["Noise", "Weak"]]
+    assert store_of(there, database).parent.info.status == "FINISHED"
 
 
 def test_a_fresh_run_is_another_one(tmp_path: Path) -> None:
@@ -445,6 +473,8 @@ def test_an_upload_that_breaks_says_how(tmp_path: Path, monkeypatch: pytest.Monk
     with tracker(there, None, no_track=False) as tracking_run:
         tracking_run.finished("Even")
     assert "the upload broke with exit code 1: RuntimeError: no such luck" in str(tracking_run.line)
+    with pytest.raises(ConfigError, match="the upload broke with exit code 1: RuntimeError: no such luck"):
+        track(there.path)
 
 
 # -- a real server ------------------------------------------------------------------------------
