@@ -35,9 +35,11 @@ exceptions = pytest.importorskip("ray.exceptions")
 pytestmark = pytest.mark.xdist_group("ray")
 
 WAIT = ("Gated", "Held")  # two models alike
+SHARE = {"Sharing": "{cpu: 0.5, gpu: 0.5}", "Sparing": "{cpu: 0.5}"}  # two more that fit on one CPU together
 HEAD = "catalog: {family: general, source: recbole, trainer: epochs, batches: interactions, history: none"
 SMALL = "epochs: 8\nembedding_size: 8\n"
 WAITING = '''
+import os
 import pathlib
 import time
 
@@ -52,6 +54,7 @@ class {name}(BPR):
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
         self.gate = pathlib.Path(config["gate"])
+        print("GPUs:", os.environ.get("CUDA_VISIBLE_DEVICES"))
 
     def calculate_loss(self, interaction):
         self.steps += 1
@@ -68,7 +71,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_atomic(planted_competition(), folder / "atomic_data", "planted")
     plugin = folder / "plugin"
     plugin.mkdir()
-    for name in WAIT:
+    for name in (*WAIT, *SHARE):
         (plugin / f"{name.lower()}.py").write_text(WAITING.replace("{name}", name))
     (plugin / "sitecustomize.py").write_text(
         "import movierec_bench.models, pathlib\n"
@@ -77,8 +80,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = folder / "configs" / "models"
     models.mkdir(parents=True)
     (models / "BPR.yaml").write_text(f"{HEAD}}}\n{SMALL}")
-    for name in WAIT:
-        (models / f"{name}.yaml").write_text(f"{HEAD.replace('recbole', 'ours')}}}\n{SMALL}gate: {folder / 'gate'}\n")
+    for name in (*WAIT, *SHARE):
+        block = f"{HEAD.replace('recbole', 'ours')}, resources: {SHARE.get(name, '{}')}}}"
+        (models / f"{name}.yaml").write_text(f"{block}\n{SMALL}gate: {folder / 'gate'}\n")
     (models / "Wrong.yaml").write_text(f"{HEAD}, class: BPR}}\n{SMALL.replace('8', '-8')}")
     (models / "Huge.yaml").write_text(f"{HEAD}, class: BPR, resources: {{cpu: 3, gpu: 1}}}}\n{SMALL}")
     return folder
@@ -86,7 +90,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ray_cluster(place: Path) -> Iterator[Any]:
-    """A cluster of one node with one CPU, on 127.0.0.1; tests add more."""
+    """A cluster of one node with one CPU and one (imagined) GPU, on 127.0.0.1; tests add more."""
     with environment(
         RAY_USAGE_STATS_ENABLED="0",
         PYTHONPATH=os.pathsep.join([str(place / "plugin"), *filter(None, [os.environ.get("PYTHONPATH")])]),
@@ -94,7 +98,7 @@ def ray_cluster(place: Path) -> Iterator[Any]:
     ):
         from ray.cluster_utils import Cluster
 
-        nodes = Cluster(initialize_head=True, head_node_args=node_of_one_cpu())
+        nodes = Cluster(initialize_head=True, head_node_args={**node_of_one_cpu(), "num_gpus": 1})
         yield nodes
         nodes.shutdown()
 
@@ -214,6 +218,25 @@ def test_ctrl_c_stops_what_runs_on_the_nodes(place: Path, ray_cluster: Any) -> N
 def scratch_folders(place: Path) -> set[str]:
     """Where the nodes' processes work: their TMPDIR is ``place``."""
     return {path.name for path in place.glob("movierec_bench-*")}
+
+
+@pytest.mark.parametrize(("workers", "second_starts"), [([], "beside"), (["--workers", "1"], "after")])
+def test_models_share_a_node_unless_workers_forbids(
+    place: Path, ray_cluster: Any, workers: list[str], second_starts: str
+) -> None:
+    (place / "gate").unlink(missing_ok=True)
+    out = f"share-{second_starts}"
+    there = Command(place, "--models", "Sharing,Sparing", "--out", out, "--ray", ray_cluster.address, *workers)
+    at_once = {"beside": 2, "after": 1}[second_starts]
+    there.wait_for(lambda: there.count(": epoch 5") == at_once)
+    (place / "gate").touch()
+    assert there.end() == 0, there.text()
+    starts = [number for number, line in enumerate(there.lines) if ": on node" in line]
+    first_end = next(number for number, line in enumerate(there.lines) if "[1/2]" in line)
+    assert (starts[1] > first_end) == (second_starts == "after")
+    logs = [RunFolder(place / out / "planted").model(name).log.read_text() for name in SHARE]
+    assert "GPUs: 0\n" in logs[0]
+    assert "GPUs: \n" in logs[1]  # not asked for, so not seen, whatever the machine has
 
 
 # -- what is refused ----------------------------------------------------------------------------
