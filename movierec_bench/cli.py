@@ -146,6 +146,8 @@ def tune(
     configs: Configs = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the earlier trials of these models.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    tracking_uri: TrackingUri = None,
+    no_track: NoTrack = False,
 ) -> None:
     """Search better parameters on the validation rows; goes on where an earlier search ended."""
     from movierec_bench.tuning import tune as do
@@ -165,6 +167,8 @@ def tune(
             configs=configs,
             fresh=fresh,
             quiet=quiet,
+            tracking_uri=tracking_uri,
+            no_track=no_track,
         )
     except KeyboardInterrupt:
         _print("stopped; trials that were over are kept, and running again goes on from there")
@@ -172,6 +176,8 @@ def tune(
     _console().print(tuned.to_rich())
     if len(tuned.failed) < len(tuned.models):
         _print(f"next: {tuned.command}")
+    if tuned.tracking is not None:
+        _print(tuned.tracking)
     raise typer.Exit(1 if tuned.failed else 0)
 
 
@@ -256,7 +262,7 @@ def ensemble(
 
 @app.command()
 def track(run: Run, tracking_uri: TrackingUri = None) -> None:
-    """Upload to MLflow whatever it lacks of a run, once only: after an outage, or for a run that was not tracked."""
+    """Upload to MLflow whatever it lacks of a run or a search, once only: after an outage, or if it was not tracked."""
     from movierec_bench.tracking import track as do
 
     _print(do(run, tracking_uri=tracking_uri).describe())

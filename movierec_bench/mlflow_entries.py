@@ -1,26 +1,28 @@
-"""What a run's folder becomes in MLflow: tags, parameters and metrics, in names and sizes that MLflow takes."""
+"""What becomes an MLflow run: its tags, parameters and metrics, in names and sizes that MLflow takes.
+
+`mlflow_models` makes these of a benchmark's folder, `mlflow_trials` of a search's, and `upload` sends them.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-import pandas as pd
-import yaml
-
-from movierec_bench.results import ModelFolder, RunManifest, Status
-from movierec_bench.schema import DataError
+from movierec_bench.results import RunManifest
 
 if TYPE_CHECKING:  # takes seconds to import
     from mlflow.entities import Metric, Param
 
-# Tags of ours. An MLflow run with COMPLETE holds all it ever will; RESULT tells one result of a model from the next.
-RUN_ID, MODEL, RESULT, COMPLETE, BOARD = (
-    f"movierec_bench.{name}" for name in ("run_id", "model", "result", "complete", "board")
+# Tags of ours. An MLflow run with COMPLETE holds all it ever will; RESULT tells one result of a model or trial from
+# the next, and BOARD one state of a parent's own files.
+RUN_ID, MODEL, TRIAL, BEST, RESULT, COMPLETE, BOARD = (
+    f"movierec_bench.{name}" for name in ("run_id", "model", "trial", "best", "result", "complete", "board")
 )
 PARENT = "mlflow.parentRunId"  # the UI shows runs with this tag under the run that it names
 PARAMS_A_CALL, METRICS_A_CALL = 100, 1000  # the server's limits
@@ -29,9 +31,106 @@ _TAG_LENGTH = 5000
 _NAME_LENGTH = 250
 
 
-def _tags(manifest: RunManifest) -> dict[str, str]:
+class Result(ABC):
+    """A model, mix or trial that has ended, and that becomes a child run. Nothing here changes when sent again.
+
+    Each method raises DataError where a file of the result is missing or damaged.
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What no other result of the parent is called."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """What people, and the MLflow UI, call it; no other result of the folder has it."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """Equal for equal results only."""
+
+    @abstractmethod
+    def tags(self) -> dict[str, str]:
+        """Tags besides those that `upload` needs."""
+
+    @abstractmethod
+    def params(self) -> dict[str, Any]:
+        """Parameters, nested or not."""
+
+    @abstractmethod
+    def metrics(self, start: int) -> list[Metric]:
+        """Metrics of a result that began at ``start``, unix time in milliseconds."""
+
+    @abstractmethod
+    def files(self) -> list[tuple[Path, Optional[str]]]:
+        """Each artifact's file and the folder it goes to, None for the top."""
+
+    @abstractmethod
+    def succeeded(self) -> bool:
+        """Whether MLflow shows it as finished, or else as failed."""
+
+    @abstractmethod
+    def ended(self) -> int:
+        """Unix time in milliseconds."""
+
+    @abstractmethod
+    def duration(self) -> int:
+        """Milliseconds."""
+
+
+class Parent(ABC):
+    """What becomes a parent run.
+
+    Attributes:
+        run_id: value of the tag that finds it, and its children, again.
+        name: what people, and the MLflow UI, call it.
+        child_tag: the tag of a child that has `Result.name`.
+        created: unix time in milliseconds.
+    """
+
+    run_id: str
+    name: str
+    child_tag: str
+    created: int
+
+    @abstractmethod
+    def results(self) -> Sequence[Result]:
+        """Those that have ended. Raises DataError where they cannot be told."""
+
+    @abstractmethod
+    def keeps(self, name: str) -> bool:
+        """Whether a child of that `Result.name` still belongs here."""
+
+    @abstractmethod
+    def best(self) -> Optional[str]:
+        """The `Result.name` of the child that gets the tag `BEST`."""
+
+    @abstractmethod
+    def tags(self) -> dict[str, str]:
+        """Tags besides those that `upload` needs."""
+
+    @abstractmethod
+    def params(self) -> dict[str, Any]:
+        """What will not change."""
+
+    @abstractmethod
+    def metrics(self) -> dict[str, float]:
+        """Numbers of the whole, by names that MLflow takes."""
+
+    @abstractmethod
+    def files(self) -> list[Path]:
+        """The artifacts; when they are as they were, the parent is."""
+
+    @abstractmethod
+    def ended(self) -> Optional[int]:
+        """When its last result did, unix time in milliseconds; None without one."""
+
+
+def manifest_tags(manifest: RunManifest) -> dict[str, str]:
+    """Tags of everything that rests on ``manifest``."""
     tags = {
-        RUN_ID: manifest.run_id,
         "dataset": manifest.dataset,
         "data_hash": manifest.data_hash,
         "protocol": manifest.protocol,
@@ -43,39 +142,31 @@ def _tags(manifest: RunManifest) -> dict[str, str]:
     return tags if manifest.git_revision is None else {**tags, "mlflow.source.git.commit": manifest.git_revision}
 
 
+def result_tags(manifest: RunManifest, model: str, state: str, error: Optional[str]) -> dict[str, str]:
+    """Tags of a model, mix or trial."""
+    tags = {**manifest_tags(manifest), MODEL: model, "status": state}
+    return tags if error is None else {**tags, "error": error[:_TAG_LENGTH]}
+
+
 def parent_tags(manifest: RunManifest) -> dict[str, str]:
-    """Tags of the run that stands for the whole folder; `run` may go on with another command, seed or versions."""
-    return {**_tags(manifest), "command": manifest.command[:_TAG_LENGTH]}
+    """Tags of a parent; the same command may go on with another seed or versions."""
+    return {**manifest_tags(manifest), "command": manifest.command[:_TAG_LENGTH]}
 
 
-def child_tags(manifest: RunManifest, name: str, status: Status) -> dict[str, str]:
-    """Tags of the model or mix ``name``."""
-    tags = {
-        **_tags(manifest),
-        MODEL: name,
-        "family": status.family,
-        "source": status.source,
-        "status": status.state,
-    }
-    return tags if status.error is None else {**tags, "error": status.error[:_TAG_LENGTH]}
+def parent_params(manifest: RunManifest) -> dict[str, Any]:
+    """Parameters of a parent: what all its results rest on."""
+    return {key: getattr(manifest, key) for key in ("dataset", "data_hash", "protocol", "protocol_hash")}
 
 
-def params_of(folder: ModelFolder, status: Status) -> list[Param]:
-    """``params.yaml`` with nested keys joined by dots, the budget and the filter. Raises DataError if it is damaged."""
+def as_params(values: Mapping[str, Any]) -> list[Param]:
+    """``values`` with nested keys joined by dots, as text of a length that MLflow takes."""
     from mlflow.entities import Param
 
-    told = {"budget": status.budget, "filter": status.filter}
-    values: dict[str, Any] = {key: value for key, value in told.items() if value is not None}
-    if folder.params.is_file():
-        try:
-            values.update(_flat(yaml.safe_load(folder.params.read_text(encoding="utf-8")) or {}))
-        except (yaml.YAMLError, AttributeError) as error:
-            raise DataError(f"{folder.params}: {error}; expected parameters as YAML; have the model redone") from error
     texts = {
         key_of(key)[:_NAME_LENGTH]: value
         if isinstance(value, str)
         else json.dumps(value, ensure_ascii=False, default=str)
-        for key, value in values.items()
+        for key, value in _flat(values)
     }
     return [
         Param(key, text if len(text) <= _PARAM_LENGTH else f"{text[: _PARAM_LENGTH - 3]}...")
@@ -91,48 +182,28 @@ def _flat(values: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def metrics_of(folder: ModelFolder, status: Status, start: int) -> list[Metric]:
-    """The numbers of every epoch, the epoch being the step, and then the final ones.
+def as_metrics(
+    epochs: Iterable[Mapping[str, float]], final: Mapping[str, Optional[float]], start: int, end: int
+) -> list[Metric]:
+    """The numbers of every epoch, the epoch being the step, and then the final ones; NaN was not measured.
 
     Args:
-        folder: the model's files.
-        status: the model's status.
-        start: when the model began, unix time in milliseconds; an epoch's time is when it ended since.
-
-    Raises:
-        DataError: ``epochs.csv`` is damaged.
+        epochs: one row an epoch: ``epoch`` counted from 1, ``seconds``, and numbers of any name.
+        final: numbers of the whole by name; None where there is none.
+        start: when the first epoch began, unix time in milliseconds; an epoch's time is when it ended since.
+        end: time of the final numbers.
     """
     from mlflow.entities import Metric
 
     metrics = []
     elapsed = 0.0
-    for row in _epochs(folder):
-        epoch, elapsed = int(row.pop("epoch")), elapsed + row["seconds"]
+    for epoch in epochs:
+        row = dict(epoch)
+        step, elapsed = int(row.pop("epoch")), elapsed + row["seconds"]
         row["epoch_seconds"] = row.pop("seconds")
-        metrics += [Metric(key_of(key), value, start + round(1000 * elapsed), epoch) for key, value in row.items()]
-    final: dict[str, Optional[float]] = {
-        **{key_of(key): value for key, value in status.metrics.items()},
-        **{f"{phase}_seconds": value for phase, value in asdict(status.seconds).items()},
-        "peak_rss_mb": status.peak_rss_mb,
-        "epochs": status.epochs,
-        "best_epoch": status.best_epoch,
-    }
-    if status.metrics:
-        final.update(users=status.users, missing_users=status.missing_users)
-    end = start + duration(status)
-    metrics += [Metric(key, float(value), end, 0) for key, value in final.items() if value is not None]
-    return [metric for metric in metrics if not math.isnan(metric.value)]  # nothing was measured there
-
-
-def _epochs(folder: ModelFolder) -> list[dict[str, float]]:
-    if not folder.epochs.is_file():
-        return []
-    try:
-        table = pd.read_csv(folder.epochs).astype(float)
-        table[["epoch", "seconds"]].astype(int)  # an epoch without its number or its time is none
-        return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
-    except (ValueError, KeyError) as error:
-        raise DataError(f"{folder.epochs}: {error}; expected numbers of epochs; have the model redone") from error
+        metrics += [Metric(key_of(key), value, start + round(1000 * elapsed), step) for key, value in row.items()]
+    metrics += [Metric(key_of(key), float(value), end, 0) for key, value in final.items() if value is not None]
+    return [metric for metric in metrics if not math.isnan(metric.value)]
 
 
 def key_of(name: str) -> str:
@@ -145,6 +216,14 @@ def batches(entries: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (entries[start : start + size] for start in range(0, len(entries), size))
 
 
-def duration(status: Status) -> int:
-    """Milliseconds of all phases."""
-    return round(1000 * sum(value for value in vars(status.seconds).values() if value and not math.isnan(value)))
+def hash_files(*paths: Path) -> str:
+    """A hash of what the files hold, in this order."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def written(path: Path) -> int:
+    """When the file was written, unix time in milliseconds."""
+    return path.stat().st_mtime_ns // 1_000_000

@@ -43,15 +43,15 @@ class Tracked:
     Args:
         uri: the store.
         experiment_id: MLflow's id of the experiment, which is the data set.
-        parent_id: MLflow's id of the run that stands for the whole folder.
-        uploaded: the models and mixes that were sent now.
+        parent_ids: MLflow's ids of the runs that stand for the folder: one, or one a searched model.
+        uploaded: the models, mixes and trials that were sent now.
         kept: those that were there already.
         unreadable: those with a damaged file, which were not sent, or not whole.
     """
 
     uri: str
     experiment_id: str
-    parent_id: str
+    parent_ids: tuple[str, ...]
     uploaded: tuple[str, ...]
     kept: tuple[str, ...]
     unreadable: tuple[str, ...]
@@ -68,7 +68,7 @@ def track(run: PathLike, tracking_uri: Optional[str] = None) -> Tracked:
     """Upload to MLflow whatever the store lacks of a run: again and again without anything being there twice.
 
     Args:
-        run: a run's folder, such as ``runs/ml-100k``.
+        run: a run's folder, such as ``runs/ml-100k``, or one of searches, such as ``tuned/ml-100k``.
         tracking_uri: an MLflow server or database. None: ``MLFLOW_TRACKING_URI``, or else ``mlflow.db`` beside
             the run's folder.
 
@@ -100,7 +100,7 @@ class Tracker:
         self.line: Optional[str] = None
 
     def finished(self, name: str) -> None:
-        """The model or mix of this name has ended, well or not, and will not change any more."""
+        """The model, mix or trial of this name has ended, well or not, and will not change any more."""
         if self._uploader is not None:
             self._uploader.send(name)
 
@@ -202,7 +202,7 @@ class _Uploader:
         return Tracked(
             uri=self._uri,
             experiment_id=answer["experiment_id"],
-            parent_id=answer["parent_id"],
+            parent_ids=tuple(answer["parent_ids"]),
             uploaded=tuple(self.uploaded),
             kept=tuple(name for name in answer["kept"] if name not in self.uploaded),
             unreadable=tuple(answer["unreadable"]),

@@ -17,14 +17,15 @@ import pandas as pd
 import yaml
 
 from movierec_bench.catalog import ConfigFolders, ModelEntry, load_yaml, packaged_configs
-from movierec_bench.results import BUDGET, DONE, FAILED, write_csv, write_text
-from movierec_bench.schema import MAIN_METRIC, EpochRecord
+from movierec_bench.results import BUDGET, DONE, FAILED, RunFolder, write_csv, write_text
+from movierec_bench.schema import MAIN_METRIC, DataError, EpochRecord
 
 logger = logging.getLogger(__name__)
 
 STOPPED = "stopped"  # ended early, for being behind other trials after as many epochs
 TRIAL_STATES = (DONE, STOPPED, BUDGET, FAILED)
 DEFAULT = 0  # number of the trial with the parameters of the model's YAML
+EPOCH_COLUMNS = ("epoch", "train_loss", f"valid_{MAIN_METRIC}", "seconds")  # of an EpochRecord, in its order
 _SHARED_FILES = ("protocol.yaml", "common.yaml")
 
 
@@ -119,6 +120,26 @@ class TrialFolder:
 
     path: Path
 
+    @classmethod
+    def of(cls, run: RunFolder, model: str) -> TrialFolder:
+        """Those of ``model`` in ``tuned/<dataset>``."""
+        return cls(run.path / "trials" / model)
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.path.name
+
+    @property
+    def trials_csv(self) -> Path:
+        """One line a trial of the latest search."""
+        return self.path / "trials.csv"
+
+    @property
+    def epochs_csv(self) -> Path:
+        """One line an epoch of such a trial."""
+        return self.path / "epochs.csv"
+
     def clear(self) -> None:
         """Forget every trial."""
         if self.path.exists():
@@ -128,28 +149,66 @@ class TrialFolder:
         """The traceback of a trial that failed."""
         return self.path / f"trial_{number}.txt"
 
+    def record(self, fingerprint: str) -> Path:
+        """The record of a trial that is over."""
+        return self.path / "records" / f"{fingerprint}.json"
+
     def write(self, trial: Trial) -> None:
         """Stores a trial that is over."""
-        write_text(self.path / "records" / f"{trial.fingerprint}.json", trial.to_json())
+        write_text(self.record(trial.fingerprint), trial.to_json())
 
     def read(self) -> list[Trial]:
         """The stored trials, by number; a damaged file is reported, and its trial counts as not there."""
         trials = []
         for path in sorted((self.path / "records").glob("*.json")):
             try:
-                trials.append(Trial.from_json(path.read_text(encoding="utf-8")))
-            except (ValueError, KeyError, TypeError) as error:
-                logger.warning("%s: %s; expected a whole record; that trial is run again", path, error)
+                trials.append(self.read_one(path.stem))
+            except DataError as error:
+                logger.warning("%s", error)
         return sorted(trials, key=lambda trial: trial.number)
+
+    def read_one(self, fingerprint: str) -> Trial:
+        """The stored trial of that fingerprint. Raises DataError where its file is missing or damaged."""
+        path = self.record(fingerprint)
+        try:
+            return Trial.from_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}: {error}; expected a whole record; `tune` runs that trial again") from error
+
+    def listed(self) -> dict[str, int]:
+        """Fingerprint and number of each trial in trials.csv. Raises DataError where that is damaged."""
+        try:
+            table = pd.read_csv(self.trials_csv, usecols=["trial", "fingerprint"], dtype={"fingerprint": str})
+            return dict(zip(table["fingerprint"], table["trial"].astype(int)))
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{self.trials_csv}: {error}; expected a table with trial and fingerprint; `tune` writes it again"
+            ) from error
 
     def write_tables(self, trials: Sequence[Trial]) -> None:
         """Writes trials.csv, one line a trial and one column a parameter, and epochs.csv, one line an epoch."""
-        write_csv(self.path / "trials.csv", trials_frame(trials))
-        write_csv(self.path / "epochs.csv", epochs_frame(trials))
+        write_csv(self.trials_csv, trials_frame(trials))
+        write_csv(self.epochs_csv, epochs_frame(trials))
+
+
+def searched(run: RunFolder) -> list[TrialFolder]:
+    """The folders of the models that have trials, by name."""
+    return [TrialFolder(path.parent) for path in sorted((run.path / "trials").glob("*/trials.csv"))]
+
+
+def best_config(run: RunFolder, model: str) -> Path:
+    """The YAML of the best trial, there or not."""
+    return run.path / "configs" / "models" / f"{model}.yaml"
+
+
+def trial_label(model: str, number: int) -> str:
+    """What people call a trial."""
+    return f"{model} trial {number}"
 
 
 def trials_frame(trials: Sequence[Trial]) -> pd.DataFrame:
-    """One row a trial: trial, state, validation Recall@10, epochs, seconds, error, and each searched parameter."""
+    """One row a trial: trial, state, validation Recall@10, epochs, seconds, error, fingerprint, and each
+    searched parameter."""
     return pd.DataFrame(
         [
             {
@@ -159,6 +218,7 @@ def trials_frame(trials: Sequence[Trial]) -> pd.DataFrame:
                 "epochs": len(trial.epochs),
                 "seconds": trial.seconds,
                 "error": trial.error,
+                "fingerprint": trial.fingerprint,
                 **{name: _cell(value) for name, value in trial.parameters.items()},
             }
             for trial in trials
@@ -169,7 +229,7 @@ def trials_frame(trials: Sequence[Trial]) -> pd.DataFrame:
 def epochs_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     """One row an epoch of a trial: trial, epoch, training loss, validation Recall@10, seconds."""
     rows = [(trial.number, *dataclasses.astuple(record)) for trial in trials for record in trial.epochs]
-    return pd.DataFrame(rows, columns=["trial", "epoch", "train_loss", f"valid_{MAIN_METRIC}", "seconds"])
+    return pd.DataFrame(rows, columns=["trial", *EPOCH_COLUMNS])
 
 
 def write_best(path: Path, entry: ModelEntry, best: Trial, notes: Sequence[str], folders: ConfigFolders) -> None:

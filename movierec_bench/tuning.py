@@ -25,7 +25,18 @@ from movierec_bench.results import BUDGET, FAILED, RunFolder
 from movierec_bench.schema import MAIN_METRIC, ConfigError, DataError, PathLike
 from movierec_bench.search_space import load_space
 from movierec_bench.split import Protocol, read_part
-from movierec_bench.trials import DEFAULT, STOPPED, ModelTuning, Trial, TrialFolder, best_trial, write_best
+from movierec_bench.tracking import Tracker, tracker
+from movierec_bench.trials import (
+    DEFAULT,
+    STOPPED,
+    ModelTuning,
+    Trial,
+    TrialFolder,
+    best_config,
+    best_trial,
+    trial_label,
+    write_best,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -40,11 +51,13 @@ class Tuned:
         folder: ``out/<dataset>``.
         models: one record a model, in catalogue order.
         command: the command that runs the models with what was found.
+        tracking: one line that says where the search is tracked, or why not; None where it is not.
     """
 
     folder: Path
     models: Sequence[ModelTuning]
     command: str
+    tracking: Optional[str] = None
 
     @property
     def configs(self) -> Path:
@@ -110,6 +123,8 @@ def tune(
     configs: Optional[PathLike] = None,
     fresh: bool = False,
     quiet: bool = False,
+    tracking_uri: Optional[str] = None,
+    no_track: bool = False,
 ) -> Tuned:
     """Search parameters with Ray Tune: the default ones and ``samples`` others, measured on the validation rows.
 
@@ -132,6 +147,9 @@ def tune(
         configs: a folder laid out like ``recbole_configs`` whose files win over the packaged ones.
         fresh: forget the earlier trials of these models.
         quiet: no progress bars, also on a terminal.
+        tracking_uri: the MLflow server or database to track in. None: ``MLFLOW_TRACKING_URI``, or else ``mlflow.db``
+            in ``out``.
+        no_track: leave MLflow alone, as does ``MOVIEREC_BENCH_TRACK=0``.
 
     Returns:
         One record a model; ``out/<dataset>/configs`` holds the best parameters of each.
@@ -154,14 +172,16 @@ def tune(
         _open(folder, source, rules, seed, fresh, command)
         searches = []
         for entry in entries:
-            trial_folder = TrialFolder(folder.path / "trials" / entry.name)
+            trial_folder = TrialFolder.of(folder, entry.name)
             if fresh:
                 trial_folder.clear()
+            trial_folder.path.mkdir(parents=True, exist_ok=True)
             drawn = spaces[entry.name].draw(samples, seed, besides=entry.parameters)
             default = {name: entry.parameters[name] for name in spaces[entry.name].domains}
             searches.append(_Search(entry, [default, *drawn], trial_folder, seed, budget))
-        _run_searches(searches, source, folder, workers, ray, quiet)
-        found = [_write(search, folder, folders, command) for search in searches]
+        with tracker(folder, tracking_uri, no_track) as tracking:
+            _run_searches(searches, source, folder, workers, ray, quiet, tracking)
+            found = [_write(search, folder, folders, command) for search in searches]
     again: dict[str, Any] = {
         "models": [model.model for model in found if model.config],
         "dataset": source.name,
@@ -169,7 +189,7 @@ def tune(
         "protocol": protocol,
         "atomic": None if Path(atomic) == Path("atomic_data") else str(atomic),
     }
-    return Tuned(folder.path, found, command_line("run", again))
+    return Tuned(folder.path, found, command_line("run", again), tracking.line)
 
 
 class _Search:
@@ -250,6 +270,7 @@ def _run_searches(
     workers: Optional[int],
     address: Optional[str],
     quiet: bool,
+    tracking: Tracker,
 ) -> None:
     """Run what is missing of every search, model by model."""
     if not any(search.missing for search in searches):
@@ -265,7 +286,7 @@ def _run_searches(
         shared = ray.put(SearchRows.of(data, train, valid))  # once, for all trials of all models
         for search in searches:
             if search.missing:
-                with _Progress(search, quiet) as progress:
+                with _Progress(search, quiet, tracking) as progress:
                     run_trials(
                         entry=search.entry,
                         wanted=search.missing,
@@ -304,7 +325,7 @@ def _resources(entry: ModelEntry, workers: Optional[int], address: Optional[str]
 def _write(search: _Search, folder: RunFolder, folders: ConfigFolders, command: str) -> ModelTuning:
     """The record of a search, with its tables and the YAML of its best trial on disk."""
     search.folder.write_tables(search.trials)
-    path = folder.path / "configs" / "models" / f"{search.entry.name}.yaml"
+    path = best_config(folder, search.entry.name)
     best = best_trial(search.trials)
     if best is None:
         path.unlink(missing_ok=True)
@@ -323,10 +344,10 @@ def _write(search: _Search, folder: RunFolder, folders: ConfigFolders, command: 
 
 
 class _Progress(AbstractContextManager["_Progress"]):
-    """Keeps each trial as it ends and says how it went: beside a bar on a terminal, in log lines elsewhere."""
+    """Keeps each trial as it ends, has it tracked, and says how it went: beside a bar on a terminal, or in the log."""
 
-    def __init__(self, search: _Search, quiet: bool) -> None:
-        self._search = search
+    def __init__(self, search: _Search, quiet: bool, tracking: Tracker) -> None:
+        self._search, self._tracking = search, tracking
         console = Console(stderr=True)
         self._on_terminal = console.is_terminal and not quiet
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
@@ -350,11 +371,13 @@ class _Progress(AbstractContextManager["_Progress"]):
     def over(self, trial: Trial) -> None:
         """A trial is over."""
         self._search.add(trial)
+        label = trial_label(self._search.entry.name, trial.number)
+        self._tracking.finished(label)
         best = best_trial(self._search.trials)
         said = trial.error if trial.state == FAILED else f"{MAIN_METRIC} {_metric(trial)}, best {_metric(best)}"
         line = (
-            f"[{len(self._search.over)}/{self._search.total}] {self._search.entry.name} trial {trial.number} "
-            f"{trial.state}: {said}, {trial.seconds:.1f} s; {_values(trial)}"
+            f"[{len(self._search.over)}/{self._search.total}] {label} {trial.state}: {said}, "
+            f"{trial.seconds:.1f} s; {_values(trial)}"
         )
         if self._on_terminal:
             self._bar.console.print(line, markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""Puts a run's folder into an MLflow store, once: what the store holds already is not sent again.
+"""Puts the folder of a benchmark or of searches into an MLflow store, once: what is there is not sent again.
 
 The folder is only read. Run as a module (`python -m movierec_bench.upload RUN`) this is the process that `tracking`
 starts beside a benchmark, so that neither MLflow's imports nor a store that hangs are ever the benchmark's concern.
@@ -6,7 +6,6 @@ starts beside a benchmark, so that neither MLflow's imports nor a store that han
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -21,24 +20,25 @@ from typing import TYPE_CHECKING, Any, Optional, TextIO
 from filelock import FileLock, Timeout
 
 from movierec_bench.mlflow_entries import (
+    BEST,
     BOARD,
     COMPLETE,
     METRICS_A_CALL,
-    MODEL,
     PARAMS_A_CALL,
     PARENT,
     RESULT,
     RUN_ID,
+    Parent,
+    Result,
+    as_params,
     batches,
-    child_tags,
-    duration,
-    key_of,
-    metrics_of,
-    params_of,
-    parent_tags,
+    hash_files,
 )
-from movierec_bench.results import BUDGET, DONE, ModelFolder, RunFolder, RunManifest, Status
-from movierec_bench.schema import MAIN_METRIC, BenchError, ConfigError, DataError
+from movierec_bench.mlflow_models import Board
+from movierec_bench.mlflow_trials import Search
+from movierec_bench.results import RunFolder, RunManifest
+from movierec_bench.schema import BenchError, ConfigError, DataError
+from movierec_bench.trials import searched
 
 if TYPE_CHECKING:  # takes seconds to import
     from mlflow import MlflowClient
@@ -56,73 +56,86 @@ class Uploaded:
 
     Args:
         experiment_id: MLflow's id of the experiment, which is the data set.
-        parent_id: MLflow's id of the run that stands for the whole folder.
-        uploaded: the models and mixes that were sent.
+        parent_ids: MLflow's ids of the runs that stand for the folder: one, or one a searched model.
+        uploaded: the models, mixes and trials that were sent.
         kept: those that the store had already.
         unreadable: those with a damaged file, which are not sent, or not whole.
     """
 
     experiment_id: str
-    parent_id: str
+    parent_ids: tuple[str, ...]
     uploaded: tuple[str, ...]
     kept: tuple[str, ...]
     unreadable: tuple[str, ...]
 
 
 def upload(run: RunFolder, uri: str, names: Optional[Collection[str]] = None) -> Uploaded:
-    """Send what the store at ``uri`` lacks of the run.
+    """Send what the store at ``uri`` lacks of the folder of a benchmark or of searches.
 
-    An upload that broke off is completed; a model that was redone replaces its earlier MLflow run, which is
+    An upload that broke off is completed; a model or trial that was redone replaces its earlier MLflow run, which is
     deleted as MLflow deletes: it can be restored until `mlflow gc`.
 
     Args:
-        run: the run's folder.
+        run: the folder.
         uri: an MLflow tracking URI.
-        names: models and mixes to send, while the benchmark goes on. None: everything, the board too, and the run
-            is marked as finished.
+        names: `Result.label` of what to send, while the benchmark goes on. None: everything, the board too, and the
+            parent runs are marked as finished.
 
     Raises:
-        ConfigError: the store is not to be reached or refuses; or another process is uploading this run.
+        ConfigError: the store is not to be reached or refuses; or another process is uploading this folder.
         DataError: ``run`` is no run folder.
     """
     manifest = run.read_manifest()
+    ids: list[str] = []
+    sent: list[str] = []
+    kept: list[str] = []
+    unreadable: list[str] = []
     with _one_at_a_time(run), _store_errors(uri):
-        store = _Store.open(run, manifest, uri)
-        folders = [folder for folder in run.models() + run.ensembles() if names is None or folder.name in names]
-        sent: list[str] = []
-        kept: list[str] = []
-        unreadable: list[str] = []
-        for folder in folders:
-            if not folder.status.exists():
-                continue  # still in training, or killed there
-            try:
-                (sent if store.put_model(folder, folder.read_status()) else kept).append(folder.name)
-            except DataError as error:  # one model's damaged file must not stand in the way of the others
-                logger.warning("%s", error)
-                unreadable.append(folder.name)
-        if names is None:
-            store.finish()
-        return Uploaded(store.experiment_id, store.parent_id, tuple(sent), tuple(kept), tuple(unreadable))
-
-
-@dataclass
-class _Store:
-    """The MLflow runs of one run folder, as found at the beginning and kept up to date."""
-
-    client: MlflowClient
-    run: RunFolder
-    manifest: RunManifest
-    experiment_id: str
-    parent: Run
-    children: list[Run]
-
-    @classmethod
-    def open(cls, run: RunFolder, manifest: RunManifest, uri: str) -> _Store:
         from mlflow import MlflowClient
 
         client = MlflowClient(tracking_uri=uri)
         experiment_id = _experiment(client, manifest.dataset, _artifact_location(run, uri))
-        runs = list(_search(client, experiment_id, manifest.run_id))
+        for parent in _parents(run, manifest):
+            try:
+                results = [result for result in parent.results() if names is None or result.label in names]
+            except DataError as error:
+                logger.warning("%s", error)
+                unreadable.append(parent.name)
+                continue
+            store = _Store.open(client, experiment_id, parent)
+            ids.append(store.parent_id)
+            for result in results:
+                try:
+                    (sent if store.put(result) else kept).append(result.label)
+                except DataError as error:  # one model's damaged file must not stand in the way of the others
+                    logger.warning("%s", error)
+                    unreadable.append(result.label)
+            if names is None:
+                store.finish()
+    return Uploaded(experiment_id, tuple(ids), tuple(sent), tuple(kept), tuple(unreadable))
+
+
+def _parents(run: RunFolder, manifest: RunManifest) -> list[Parent]:
+    """What of the folder becomes a parent run: a benchmark, or each search of `tune`."""
+    searches: list[Parent] = [Search(run, manifest, folder) for folder in searched(run)]
+    if run.models() or run.ensembles() or not (run.path / "trials").is_dir():
+        return [Board(run, manifest), *searches]
+    return searches
+
+
+@dataclass
+class _Store:
+    """The MLflow runs of one parent, as found at the beginning and kept up to date."""
+
+    client: MlflowClient
+    experiment_id: str
+    source: Parent
+    parent: Run
+    children: list[Run]
+
+    @classmethod
+    def open(cls, client: MlflowClient, experiment_id: str, source: Parent) -> _Store:
+        runs = list(_search(client, experiment_id, source.run_id))
         children = [found for found in runs if PARENT in found.data.tags]
         parents = [found for found in runs if PARENT not in found.data.tags]
         # A request that timed out may have made a parent too many: the one that has the children is ours.
@@ -130,73 +143,92 @@ class _Store:
         parents.sort(key=lambda found: (found.info.run_id not in adopted, found.info.start_time, found.info.run_id))
         for spare in parents[1:]:
             client.delete_run(spare.info.run_id)
-        parent = parents[0] if parents else _new_parent(client, experiment_id, run, manifest)
+        parent = parents[0] if parents else _new_parent(client, experiment_id, source)
         for child in children:  # also where the parent was deleted by hand
             if child.data.tags[PARENT] != parent.info.run_id:
                 client.set_tag(child.info.run_id, PARENT, parent.info.run_id)
-        return cls(client, run, manifest, experiment_id, parent, children)
+        return cls(client, experiment_id, source, parent, children)
 
     @property
     def parent_id(self) -> str:
         return str(self.parent.info.run_id)
 
-    def put_model(self, folder: ModelFolder, status: Status) -> bool:
-        """Whether anything had to be sent to have this result, and no other of the model, in the store."""
-        result = _hash(folder.status)
-        there = [child for child in self.children if child.data.tags.get(MODEL) == folder.name]
-        same = [child for child in there if child.data.tags.get(RESULT) == result]
+    def _child_name(self, child: Run) -> str:
+        return str(child.data.tags.get(self.source.child_tag))
+
+    def put(self, result: Result) -> bool:
+        """Whether anything had to be sent to have this result, and no other of its name, in the store."""
+        digest = result.digest()
+        there = [child for child in self.children if self._child_name(child) == result.name]
+        same = [child for child in there if child.data.tags.get(RESULT) == digest]
         same.sort(key=lambda child: (COMPLETE not in child.data.tags, child.info.start_time, child.info.run_id))
-        child = same[0] if same else self._new_child(folder, status, result)
+        child = same[0] if same else self._new_child(result, digest)
         sent = COMPLETE not in child.data.tags
         if sent:
-            self._fill(child, folder, status)
+            self._fill(child, result)
         for other in there:  # of an earlier result, or made twice by a request that timed out
             if other.info.run_id != child.info.run_id:
-                self.client.delete_run(other.info.run_id)
+                self._delete(other)
         return sent
 
-    def _new_child(self, folder: ModelFolder, status: Status, result: str) -> Run:
-        tags = {**child_tags(self.manifest, folder.name, status), RESULT: result, PARENT: self.parent_id}
-        started = _written(folder.status) - duration(status)
-        return self.client.create_run(self.experiment_id, started, tags, run_name=folder.name)
+    def _new_child(self, result: Result, digest: str) -> Run:
+        tags = {
+            **result.tags(),
+            RUN_ID: self.source.run_id,
+            self.source.child_tag: result.name,
+            RESULT: digest,
+            PARENT: self.parent_id,
+        }
+        started = result.ended() - result.duration()
+        child = self.client.create_run(self.experiment_id, started, tags, run_name=result.label)
+        self.children.append(child)
+        return child
 
-    def _fill(self, child: Run, folder: ModelFolder, status: Status) -> None:
+    def _delete(self, child: Run) -> None:
+        self.client.delete_run(child.info.run_id)
+        self.children.remove(child)
+
+    def _fill(self, child: Run, result: Result) -> None:
         """Send all of a result. Nothing here depends on the time or place, so that doing it again changes nothing."""
         run_id, start = child.info.run_id, child.info.start_time
-        for params in batches(params_of(folder, status), PARAMS_A_CALL):
+        for params in batches(as_params(result.params()), PARAMS_A_CALL):
             self.client.log_batch(run_id, params=params)
-        for metrics in batches(metrics_of(folder, status, start), METRICS_A_CALL):
+        for metrics in batches(result.metrics(start), METRICS_A_CALL):
             self.client.log_batch(run_id, metrics=metrics)
-        for path in sorted(folder.path.iterdir()):
-            if path.is_file() and not path.name.startswith("."):  # a dot: a file that is being written
-                self.client.log_artifact(run_id, str(path))
-        submission = self.run.submission(folder.name)
-        if submission.is_file():
-            self.client.log_artifact(run_id, str(submission), "submission")
-        state = "FINISHED" if status.state in (DONE, BUDGET) else "FAILED"
-        self.client.set_terminated(run_id, state, start + duration(status))
+        for path, folder in result.files():
+            self.client.log_artifact(run_id, str(path), folder)
+        state = "FINISHED" if result.succeeded() else "FAILED"
+        self.client.set_terminated(run_id, state, start + result.duration())
         self.client.set_tag(run_id, COMPLETE, "true")
 
     def finish(self) -> None:
-        """Send the board and end the parent, unless this very board is there."""
-        boards = [path for path in map(self.run.leaderboard, ("csv", "md", "html")) if path.is_file()]
-        state = _hash(*boards, self.run.manifest)
+        """Send what the parent holds itself and end it, unless just that is there."""
+        for child in [child for child in self.children if not self.source.keeps(self._child_name(child))]:
+            self._delete(child)
+        self._mark_best()
+        files = self.source.files()
+        state = hash_files(*files)
         if self.parent.data.tags.get(BOARD) == state:
             return
-        for path in (*boards, self.run.manifest):
+        for path in files:
             self.client.log_artifact(self.parent_id, str(path))
         from mlflow.entities import RunTag
 
-        tags = [RunTag(key, value) for key, value in parent_tags(self.manifest).items()]
+        tags = [RunTag(key, value) for key, value in self.source.tags().items()]
         self.client.log_batch(self.parent_id, tags=tags)
-        folders = self.run.models() + self.run.ensembles()
-        statuses = [folder.finished() for folder in folders]
-        recalls = [status.metrics[MAIN_METRIC] for status in statuses if status is not None]
-        if recalls:
-            self.client.log_metric(self.parent_id, f"best_{key_of(MAIN_METRIC)}", max(recalls))
-        ends = [_written(folder.status) for folder in folders if folder.status.exists()]
-        self.client.set_terminated(self.parent_id, "FINISHED", max(ends, default=None))
+        for key, value in self.source.metrics().items():
+            self.client.log_metric(self.parent_id, key, value)
+        self.client.set_terminated(self.parent_id, "FINISHED", self.source.ended())
         self.client.set_tag(self.parent_id, BOARD, state)
+
+    def _mark_best(self) -> None:
+        best = self.source.best()
+        for child in self.children:
+            run_id, is_best = child.info.run_id, best is not None and self._child_name(child) == best
+            if is_best and BEST not in child.data.tags:
+                self.client.set_tag(run_id, BEST, "true")
+            elif BEST in child.data.tags and not is_best:
+                self.client.delete_tag(run_id, BEST)
 
 
 def _experiment(client: MlflowClient, name: str, location: Optional[str]) -> str:
@@ -236,24 +268,11 @@ def _search(client: MlflowClient, experiment_id: str, run_id: str) -> Iterator[R
             return
 
 
-def _new_parent(client: MlflowClient, experiment_id: str, run: RunFolder, manifest: RunManifest) -> Run:
-    tags = parent_tags(manifest)
-    parent = client.create_run(experiment_id, _written(run.manifest), tags, run_name=run.path.name)
-    for key in ("dataset", "data_hash", "protocol", "protocol_hash"):
-        client.log_param(parent.info.run_id, key, getattr(manifest, key))
+def _new_parent(client: MlflowClient, experiment_id: str, source: Parent) -> Run:
+    tags = {**source.tags(), RUN_ID: source.run_id}
+    parent = client.create_run(experiment_id, source.created, tags, run_name=source.name)
+    client.log_batch(parent.info.run_id, params=as_params(source.params()))
     return parent
-
-
-def _hash(*paths: Path) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
-
-
-def _written(path: Path) -> int:
-    """When the file was written, unix time in milliseconds."""
-    return path.stat().st_mtime_ns // 1_000_000
 
 
 @contextmanager
@@ -303,9 +322,9 @@ def hide_password(text: str) -> str:
 def main() -> None:
     """Upload the run in ``sys.argv[1]`` to ``MLFLOW_TRACKING_URI``, as told through standard input.
 
-    Each line names a model that has ended; an empty one says that the benchmark has: everything else follows, and
-    this process ends. An input that ends without it is a benchmark that was killed, whose MLflow run stays
-    unfinished. Each upload is answered by a line of JSON: ``{"error": text}`` or the fields of `Uploaded`.
+    Each line names a model, mix or trial that has ended; an empty one says that the benchmark has: everything else
+    follows, and this process ends. An input that ends without it is a benchmark that was killed, whose MLflow run
+    stays unfinished. Each upload is answered by a line of JSON: ``{"error": text}`` or the fields of `Uploaded`.
     """
     run, uri = RunFolder(Path(sys.argv[1])), os.environ["MLFLOW_TRACKING_URI"]
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

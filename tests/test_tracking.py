@@ -29,7 +29,8 @@ from mix_runs import ORACLES, write_run
 from movierec_bench import tracking
 from movierec_bench.atomic import write_atomic
 from movierec_bench.bench import run
-from movierec_bench.mlflow_entries import COMPLETE, MODEL, PARENT, RUN_ID, params_of
+from movierec_bench.mlflow_entries import COMPLETE, MODEL, PARENT, RUN_ID, as_params
+from movierec_bench.mlflow_models import ModelResult
 from movierec_bench.outputs.ensemble import ensemble
 from movierec_bench.results import FAILED, SKIPPED, ModelFolder, RunFolder, Seconds, Status, write_text, write_yaml
 from movierec_bench.schema import ConfigError
@@ -268,10 +269,10 @@ def test_a_redone_model_takes_the_place_of_its_earlier_result(
 def test_children_of_a_parent_that_was_deleted_by_hand_get_a_new_one(tmp_path: Path, database: str) -> None:
     there = write_run(tmp_path, {"Even": ORACLES["Even"]}, users=30)
     first = track(there.path, database)
-    store_of(there, database).client.delete_run(first.parent_id)
+    store_of(there, database).client.delete_run(first.parent_ids[0])
     second = track(there.path, database)
     assert second.uploaded == ()
-    assert second.parent_id != first.parent_id
+    assert second.parent_ids != first.parent_ids
     assert set(store_of(there, database).children) == {"Even"}, "and their parent tag names the new one"
 
 
@@ -610,7 +611,9 @@ def test_a_server_that_is_down_then_up_then_killed_halfway(tmp_path: Path, serve
     for folder in big.models():
         assert store.artifacts(folder.name) == contents(folder)
         assert [step for step, _ in store.history(folder.name, "train_loss")] == list(range(1, 51))
-        assert len(store.children[folder.name].data.params) == len(params_of(folder, folder.read_status()))
+        assert len(store.children[folder.name].data.params) == len(
+            as_params(ModelResult(big, big.read_manifest(), folder).params())
+        )
     before = store.everything()
     assert track(big.path, server.uri).uploaded == ()
     assert store_of(big, server.uri).everything() == before

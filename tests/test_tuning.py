@@ -131,7 +131,7 @@ def test_the_default_is_a_trial_and_the_best_is_no_worse(tuned: Tuned) -> None:
 def test_trials_are_a_plain_table(tuned: Tuned) -> None:
     table = pd.read_csv(tuned.models[0].folder / "trials.csv")
     assert table.columns.tolist() == [
-        *("trial", "state", "valid_recall@10", "epochs", "seconds", "error"),
+        *("trial", "state", "valid_recall@10", "epochs", "seconds", "error", "fingerprint"),
         *("learning_rate", "embedding_size"),
     ]
     assert table["trial"].tolist() == [0, 1, 2, 3]
