@@ -10,7 +10,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional, Union
 
 import typer
 from rich.console import Console
@@ -19,6 +19,7 @@ from movierec_bench.schema import MAIN_METRIC, BenchError, ConfigError
 
 if TYPE_CHECKING:
     from movierec_bench.outputs.leaderboard import Board
+    from movierec_bench.outputs.segment_board import SegmentBoard
 
 app = typer.Typer(
     help="Benchmarks every recommender under one protocol and writes a leaderboard and submissions.",
@@ -187,11 +188,17 @@ def leaderboard(
     sort: Annotated[str, typer.Option(help="Column to sort by.")] = MAIN_METRIC,
     family: Annotated[Optional[str], typer.Option(help="Show this family only.")] = None,
     status: Annotated[Optional[str], typer.Option(help="Show models of this status only.")] = None,
+    by: Annotated[Optional[str], typer.Option(help="Segments of users: length, span, age, focus or good.")] = None,
+    judges: Annotated[Optional[str], typer.Option(help="For --by good: the models that tell good users.")] = None,
+    atomic: RunsAtomic = None,
 ) -> None:
-    """Print a run's table again, sorted and filtered."""
+    """Print a run's table again, sorted and filtered, or by segment of the users."""
     from movierec_bench.outputs.leaderboard import leaderboard as do
+    from movierec_bench.results import RunFolder
 
-    _show(do(run, sort=sort, family=family, status=status))
+    _show(do(run, sort=sort, family=family, status=status, by=by, judges=judges, atomic=atomic))
+    if by is not None:
+        _print(f"every model, with 95 % intervals: {RunFolder(run).leaderboard_by(by)}")
 
 
 @app.command()
@@ -299,7 +306,7 @@ def main() -> None:
         sys.exit(2)
 
 
-def _show(board: Board) -> None:
+def _show(board: Union[Board, SegmentBoard]) -> None:
     _console().print(board.to_rich())
 
 

@@ -320,6 +320,10 @@ class RunFolder:
         """The written board of ``kind`` "csv", "md" or "html"."""
         return self.path / f"leaderboard.{kind}"
 
+    def leaderboard_by(self, segment: str) -> Path:
+        """The written board by ``segment``, one of ``segments.BY``."""
+        return self.path / f"leaderboard_by_{segment}.csv"
+
     def submission(self, name: str) -> Path:
         """The submission of the model or ensemble ``name``."""
         return self.path / "submissions" / f"{name}.csv"

@@ -75,6 +75,7 @@ def segment_users(
     Raises:
         ConfigError: an unknown kind of segment.
     """
+    _check_known(by)
     if by == LENGTH:
         segment = _thirds(train.groupby(USER).size().astype(float), NAMES[LENGTH])
     elif by == SPAN:
@@ -84,12 +85,8 @@ def segment_users(
         segment = _thirds(train[TIME].max() - train.groupby(USER)[TIME].max(), NAMES[AGE])
     elif by == FOCUS:
         segment = _thirds(_concentration(train, _required(movies, by)), NAMES[FOCUS])
-    elif by == GOOD:
-        segment = _good_or_bad(np.unique(train[USER].to_numpy()), _required(valid_recall, by))
     else:
-        close = difflib.get_close_matches(str(by), BY, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"segments by {by!r} are not known; expected one of {', '.join(BY)}{hint}")
+        segment = _good_or_bad(np.unique(train[USER].to_numpy()), _required(valid_recall, by))
     return segment.rename_axis(USER).rename(SEGMENT).reset_index()
 
 
@@ -115,8 +112,11 @@ def run_segments(
         DataError: no run there, or other data than the run's.
     """
     folder = RunFolder(Path(run))
+    _check_known(by)
     if judges is not None and by != GOOD:
-        raise ConfigError(f"segments by {by!r} ask no models; leave out the judges {', '.join(judges)}")
+        raise ConfigError(
+            f"segments by {by!r} ask no models, only those by {GOOD!r} do; leave out the judges {', '.join(judges)}"
+        )
     train = read_part(folder.split, "train")
     movies = read_data(folder, atomic).movies if by == FOCUS else None
     valid_recall = _judged(folder, judges or best_on_validation(folder, JUDGES)) if by == GOOD else None
@@ -140,7 +140,7 @@ def board_by_segment(
 
     Returns:
         DataFrame [model, segment, users, each metric's mean, ci_low, ci_high]: the best model first, a row for
-        each of its segments that has users with test rows.
+        each of its segments that has users with test rows. ``UNKNOWN`` for a user without training rows.
 
     Raises:
         ConfigError: an unknown kind of segment or model.
@@ -156,7 +156,9 @@ def board_by_segment(
             f"{folder.path} holds no scored model; expected one; train some with `python -m movierec_bench run`"
         )
     by_place = sorted(scored, key=lambda name: (-scored[name][MAIN_METRIC].mean(), name))
-    rows = [row for name in by_place for row in _segment_rows(name, scored[name].merge(segments, on=USER), by, seed)]
+    for users in scored.values():
+        users[SEGMENT] = segment_of(segments, users[USER].to_numpy())
+    rows = [row for name in by_place for row in _segment_rows(name, scored[name], by, seed)]
     return pd.DataFrame(rows, columns=[MODEL, SEGMENT, USERS, *METRICS, CI_LOW, CI_HIGH])
 
 
@@ -190,6 +192,14 @@ def read_data(run: RunFolder, atomic: Optional[PathLike] = None) -> AtomicData:
 def segment_of(segments: pd.DataFrame, users: np.ndarray) -> np.ndarray:
     """The segment of each of ``users``, str [U], looked up in what ``segment_users`` returned."""
     return segments.set_index(USER)[SEGMENT].reindex(users).fillna(UNKNOWN).to_numpy(dtype=str)
+
+
+def _check_known(by: str) -> None:
+    if by in BY:
+        return
+    close = difflib.get_close_matches(str(by), BY, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise ConfigError(f"segments by {by!r} are not known; expected one of {', '.join(BY)}{hint}")
 
 
 def _thirds(values: pd.Series, names: Sequence[str]) -> pd.Series:

@@ -8,11 +8,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union, overload
 
 import jinja2
 import pandas as pd
 
+from movierec_bench.outputs.segment_board import SegmentBoard, build_segment_board
 from movierec_bench.results import (
     BUDGET,
     DONE,
@@ -37,6 +38,7 @@ from movierec_bench.schema import (
     PathLike,
 )
 from movierec_bench.scoring import paired_tests
+from movierec_bench.segments import GOOD
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -123,25 +125,65 @@ class Board:
         write_text(run.leaderboard("html"), self.to_html())
 
 
+@overload
 def leaderboard(
     run: PathLike,
     sort: str = MAIN_METRIC,
     family: Optional[str] = None,
     status: Optional[str] = None,
-) -> Board:
-    """The board of the run in folder ``run``, sorted and filtered.
+    by: None = None,
+    judges: Optional[Union[str, Sequence[str]]] = None,
+    atomic: Optional[PathLike] = None,
+) -> Board: ...
+
+
+@overload
+def leaderboard(
+    run: PathLike,
+    sort: str = MAIN_METRIC,
+    family: Optional[str] = None,
+    status: Optional[str] = None,
+    *,
+    by: str,
+    judges: Optional[Union[str, Sequence[str]]] = None,
+    atomic: Optional[PathLike] = None,
+) -> SegmentBoard: ...
+
+
+def leaderboard(
+    run: PathLike,
+    sort: str = MAIN_METRIC,
+    family: Optional[str] = None,
+    status: Optional[str] = None,
+    by: Optional[str] = None,
+    judges: Optional[Union[str, Sequence[str]]] = None,
+    atomic: Optional[PathLike] = None,
+) -> Union[Board, SegmentBoard]:
+    """The board of the run in folder ``run``, sorted and filtered, in all or by segment of the users.
 
     Args:
         run: a run's folder, such as ``runs/ml-100k``.
-        sort: the column to sort by.
+        sort: the column to sort by; with ``by``, a column of the board in all.
         family: show this family only.
         status: show models of this status only.
+        by: one of ``segments.BY``; None for the board in all.
+        judges: for ``by="good"``, the models that tell good users from bad ones, comma-separated or a sequence;
+            None for the best four on validation.
+        atomic: for ``by="focus"``, the folder that holds the data set's folder; None for the run's own.
+
+    Returns:
+        A Board, or with ``by`` a SegmentBoard. Its table of all models, whatever the filters, is also written
+        to ``leaderboard_by_<by>.csv`` in the run's folder.
 
     Raises:
-        DataError: ``run`` is no run folder.
-        ConfigError: no such column, family or status.
+        DataError: ``run`` is no run folder; with ``by``, no model was scored, or other data than the run's.
+        ConfigError: no such column, family, status, kind of segment or judge, or judges where they have no say.
     """
-    return build_board(RunFolder(Path(run))).select(sort, family, status)
+    if by is None and judges is not None:
+        raise ConfigError(f"judges were given without segments; they are asked by {GOOD!r}; add --by {GOOD}")
+    folder = RunFolder(Path(run))
+    board = build_board(folder).select(sort, family, status)
+    return board if by is None else build_segment_board(folder, by, board.table, judges, atomic)
 
 
 def build_board(run: RunFolder) -> Board:
