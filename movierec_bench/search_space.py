@@ -46,7 +46,7 @@ class Domain:
         if self.kind == "int":
             return low + int(quantile * (high - low + 1))
         if self.kind == "log_int":
-            return min(high, int(_between_logs(low, high + 1, quantile)))
+            return min(max(int(_between_logs(low, high + 1, quantile)), low), high)
         value = low + quantile * (high - low) if self.kind == "uniform" else _between_logs(low, high, quantile)
         return min(max(float(f"{value:.{_DIGITS}g}"), float(low)), float(high))
 
