@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -65,9 +66,15 @@ class {name}(BPR):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place() -> Iterator[Path]:
     """A folder with a data set, configurations, and the module of the model that waits for a gate."""
-    folder = tmp_path_factory.mktemp("place")
+    with tempfile.TemporaryDirectory(
+        prefix="mb-"
+    ) as folder:  # short: Ray's sockets in it have names of 107 bytes at most
+        yield _filled(Path(folder))
+
+
+def _filled(folder: Path) -> Path:
     write_atomic(planted_competition(), folder / "atomic_data", "planted")
     plugin = folder / "plugin"
     plugin.mkdir()
