@@ -80,6 +80,7 @@ class RaCTScheme:
         self._config = config
         self._model = model
         self._epoch = 0
+        model.metrics_k = min(model.metrics_k, model.n_items)  # RecBole's NDCG wants that many movies
         self._enter("actor_pretrain")
 
     @property
