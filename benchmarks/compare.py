@@ -16,7 +16,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from benchmarks.plan import PEERS, Comparison, Side
+from benchmarks.plan import PEERS, Comparison, Reach, Side
 from benchmarks.workloads import Workload, prepare
 
 HERE = Path(__file__).parent
@@ -49,12 +49,15 @@ def compare(comparison: Comparison) -> None:
         sides=medians,
         runs=measured,
         failed=failed,
-        reached=[
-            {"what": reach.what, "measured": reach.of(medians), "most": reach.most}
-            for reach in comparison.reach
-            if not failed
-        ],
+        reached=[_reached(reach, medians) for reach in comparison.reach],
     )
+
+
+def _reached(reach: Reach, medians: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """A target and what was measured; None where a side it reads failed."""
+    there = all(side in medians for side in reach.sides)
+    measured = reach.of(*(medians[side] for side in reach.sides)) if there else None
+    return {"what": reach.what, "measured": measured, "most": reach.most}
 
 
 def record(name: str, **values: Any) -> None:
@@ -116,8 +119,15 @@ def _circumstances() -> dict[str, Any]:
         "date": datetime.date.today().isoformat(),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {_memory_gib():.0f} GiB",
         "python": platform.python_version(),
+        "revision": _revision(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
     }
+
+
+def _revision() -> str:
+    """The commit measured, with ``-dirty`` where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    return subprocess.run(command, cwd=HERE, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _processor() -> str:

@@ -11,12 +11,15 @@ import json
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.stopwatch import Stopwatch
 from benchmarks.workloads import Workload
+from movierec_bench.catalog import load_catalog
 from movierec_bench.ranking import top_k, topk_frame
 from movierec_bench.recbole_backend import compat
 from movierec_bench.schema import ITEM_FIELD, LABEL_FIELD, TIME_FIELD, USER_FIELD, K
@@ -46,56 +49,38 @@ def model(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dict[str
 
     Options: model, parameters, epochs, rank_seconds (stop ranking then, and say how far it came).
     """
-    config = _config(work, options["model"], options.get("parameters", {}))
-    init_seed(42, True)
-    with watch.phase("load"):
-        dataset = create_dataset(config)
-        train_data, valid_data, _ = data_preparation(config, dataset)
-    with watch.phase("fit"):
-        made = get_model(config["model"])(config, train_data.dataset).to(config["device"])
-        trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, made)
-        for epoch in range(options.get("epochs", 1)):
-            with watch.phase("epoch"):
-                trainer._train_epoch(train_data, epoch)
+    trained = _train(_config(work, options["model"], options.get("parameters", {})), options.get("epochs", 1), watch)
     if "rank_seconds" in options:
-        return _rank_for(options["rank_seconds"], trainer, valid_data, dataset, watch)
+        return _rank_for(options["rank_seconds"], trained, watch)
     with watch.phase("rank"):
-        scores = trainer.evaluate(valid_data, load_best_model=False)
-    return {"recall_plain": float(scores["recall@10"]), "users": len(valid_data.uid_list)}
+        scores = trained.trainer.evaluate(trained.valid_data, load_best_model=False)
+    return {"recall_plain": float(scores["recall@10"]), "users": len(trained.valid_data.uid_list)}
 
 
 def sequential(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dict[str, Any]:
     """A sequential model trained by RecBole on our training rows; our validation rows score it, by our ranking."""
-    name = f"{work.name}-sequential"
     changes = {"benchmark_filename": None, "data_path": str(work.recbole), "train_neg_sample_args": None}
     changes["eval_args"] = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"}
-    config = _config(work, options["model"], {**changes, **options.get("parameters", {})}, dataset=name)
-    init_seed(42, True)
-    with watch.phase("load"):
-        dataset = create_dataset(config)
-        train_data, _, _ = data_preparation(config, dataset)
-    with watch.phase("fit"):
-        made = get_model(config["model"])(config, train_data.dataset).to(config["device"])
-        trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, made)
-        for epoch in range(options["epochs"]):
-            with watch.phase("epoch"):
-                trainer._train_epoch(train_data, epoch)
-    data, split, train, _ = work.read()
-    users = np.unique(data.vocabulary.user_ix(split.valid["user"].to_numpy()))
-    theirs = np.array([0, *dataset.token2id(ITEM_FIELD, data.vocabulary.items.astype(str))])
+    settings = {**changes, **options.get("parameters", {})}
+    config = _config(work, options["model"], settings, dataset=f"{work.name}-sequential")
+    trained = _train(config, options["epochs"], watch)
+    data, split, train, valid = work.read()
+    users = np.unique(valid.user_ix)
+    known = trained.dataset.field2token_id[ITEM_FIELD]
+    theirs = np.array([0, *(known.get(item, 0) for item in data.vocabulary.items.astype(str))])
     longest = config["MAX_ITEM_LIST_LENGTH"]
+    trained.trainer.model.eval()
 
-    def score_block(block: np.ndarray) -> Any:
+    def score_block(block: np.ndarray) -> torch.Tensor:
         histories = [theirs[train.item_ix[train.indptr[user] : train.indptr[user + 1]][-longest:]] for user in block]
-        made.eval()
-        import torch
-
         windows = torch.zeros((len(block), longest), dtype=torch.int64)
         for row, history in enumerate(histories):
             windows[row, : len(history)] = torch.from_numpy(history)
         lengths = torch.tensor([len(history) for history in histories])
         with torch.no_grad():
-            scores = made.full_sort_predict(Interaction({"item_id_list": windows, "item_length": lengths}))
+            columns = Interaction({"item_id_list": windows, "item_length": lengths})
+            scores = trained.trainer.model.full_sort_predict(columns)
+        scores[:, 0] = -torch.inf  # of a movie without a training row, which RecBole has never seen
         return scores[:, theirs]
 
     with watch.phase("rank"):
@@ -104,9 +89,32 @@ def sequential(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dic
     return {"recall_plain": float(plain), "users": len(users)}
 
 
+@dataclass(frozen=True)
+class _Trained:
+    dataset: Any
+    valid_data: Any
+    trainer: Any
+
+
+def _train(config: Any, epochs: int, watch: Stopwatch) -> _Trained:
+    init_seed(42, True)
+    with watch.phase("load"):
+        dataset = create_dataset(config)
+        train_data, valid_data, _ = data_preparation(config, dataset)
+    with watch.phase("fit"):
+        made = get_model(config["model"])(config, train_data.dataset).to(config["device"])
+        trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, made)
+        for epoch in range(epochs):
+            with watch.phase("epoch"):
+                trainer._train_epoch(train_data, epoch)
+    return _Trained(dataset, valid_data, trainer)
+
+
 def _config(work: Workload, name: str, changes: dict[str, Any], dataset: str = "") -> Any:
+    """RecBole's Config with our catalogue's hyperparameters of the model, then ``changes``."""
     scratch = tempfile.mkdtemp()
     settings = {
+        **load_catalog()[name].parameters,
         "data_path": str(work.recbole.parent),
         "benchmark_filename": ["train", "valid", "test"],
         "load_col": {
@@ -130,13 +138,12 @@ def _config(work: Workload, name: str, changes: dict[str, Any], dataset: str = "
     return Config(model=name, dataset=dataset or work.name, config_dict={**settings, **changes})
 
 
-def _rank_for(limit: float, trainer: Any, valid_data: Any, dataset: Any, watch: Stopwatch) -> dict[str, Any]:
+def _rank_for(limit: float, trained: _Trained, watch: Stopwatch) -> dict[str, Any]:
     """Rank for so many seconds; the users ranked by then."""
-    import torch
-
+    trainer, valid_data = trained.trainer, trained.valid_data
     trainer.model.eval()
     trainer.tot_item_num = valid_data._dataset.item_num
-    trainer.item_feature = valid_data._dataset.get_item_feature().to(trainer.device)
+    trainer.item_tensor = valid_data._dataset.get_item_feature().to(trainer.device)
     ranked, started = 0, time.perf_counter()
     with watch.phase("rank"), torch.no_grad():
         for batch in valid_data:

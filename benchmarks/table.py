@@ -44,7 +44,9 @@ def _reached(recorded: dict[str, Any], order: list[str]) -> str:
     return "### Targets\n\n" + _table(["comparison", "what", "measured", "at most", ""], rows)
 
 
-def _verdict(reach: dict[str, float]) -> str:
+def _verdict(reach: dict[str, Any]) -> str:
+    if reach["measured"] is None:
+        return "**not measured**"
     return "met" if reach["measured"] <= reach["most"] else "**not met**"
 
 
@@ -65,7 +67,10 @@ def _growth(growth: Any) -> str:
 
 
 def _machines(recorded: dict[str, Any]) -> str:
-    lines = sorted({f"{made['date']}, {made['machine']}, Python {made['python']}" for made in recorded.values()})
+    lines = sorted(
+        f"{name}: {made['date']}, commit {made['revision']}, {made['machine']}, Python {made['python']}"
+        for name, made in recorded.items()
+    )
     versions = {name: version for made in recorded.values() for name, version in made["versions"].items()}
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
     return "\n".join(["### Machine", "", *(f"- {line}" for line in lines), f"- {named}", ""])

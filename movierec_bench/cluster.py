@@ -71,6 +71,17 @@ def alive_nodes() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
+def has_room(asked: Mapping[str, float]) -> bool:
+    """Whether a living node has what ``catalog.resources`` asks for, in use or not."""
+    nodes = [node["Resources"] for node in alive_nodes()]
+    return any(all(amount <= node.get(name.upper(), 0) for name, amount in asked.items()) for node in nodes)
+
+
+def in_words(asked: Mapping[str, float]) -> str:
+    """What ``catalog.resources`` asks for, such as "4 CPU and 1 GPU"."""
+    return " and ".join(f"{amount:g} {name.upper()}" for name, amount in asked.items() if amount)
+
+
 def on_node(node_id: str) -> Any:
     """Ray's scheduling strategy for one node and no other."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

@@ -20,7 +20,7 @@ import numpy as np
 
 from movierec_bench.atomic import MANIFEST
 from movierec_bench.atomic_format import SUFFIXES
-from movierec_bench.cluster import alive_nodes, difference, environment, on_node
+from movierec_bench.cluster import difference, environment, has_room, in_words, on_node
 from movierec_bench.jobs import Job
 from movierec_bench.processes import Ended, Send, Task, describe, run_tasks
 from movierec_bench.results import RunFolder, replacing
@@ -130,7 +130,8 @@ def run_tasks_on_ray(
             for reference in _without_room(running):
                 attempt = running.pop(reference)
                 ray.cancel(reference)
-                yield attempt.task, Ended(f"no node of the cluster has {_wish(attempt.task)}, which its YAML asks for")
+                wish = in_words(attempt.task.argument.entry.resources)
+                yield attempt.task, Ended(f"no node of the cluster has {wish}, which its YAML asks for")
     finally:
         _stop(list(running))
 
@@ -226,25 +227,12 @@ def _means_a_lost_node(cause: BaseException) -> bool:
 
 
 def _without_room(running: Mapping[Any, _Attempt]) -> list[Any]:
-    """Those that wait for what no living node has, used or not: Ray would let them wait for ever."""
-    if all(attempt.node for attempt in running.values()):
-        return []
-    nodes = [node["Resources"] for node in alive_nodes()]
+    """Those that wait for what no living node has: Ray would let them wait for ever."""
     return [
         reference
         for reference, attempt in running.items()
-        if not attempt.node and not any(_fits(attempt.task.argument.entry.resources, node) for node in nodes)
+        if not attempt.node and not has_room(attempt.task.argument.entry.resources)
     ]
-
-
-def _fits(wish: Mapping[str, float], node: Mapping[str, float]) -> bool:
-    return all(wish[name] <= node.get(name.upper(), 0) for name in wish)
-
-
-def _wish(task: Task) -> str:
-    return " and ".join(
-        f"{amount:g} {name.upper()}" for name, amount in task.argument.entry.resources.items() if amount
-    )
 
 
 def _stop(references: list[Any]) -> None:

@@ -183,7 +183,7 @@ def _best(best: float, recall: float) -> float:
 # -- in the process that searches -------------------------------------------------------------
 
 
-class _Scheduler(ASHAScheduler):  # type: ignore[misc]
+class _Scheduler(ASHAScheduler):
     """Asynchronous successive halving that lets the default parameters train to their end.
 
     Source:
@@ -225,7 +225,7 @@ class _Running:
     end: Optional[Mapping[str, Any]] = None
 
 
-class _Recorder(tune.Callback):  # type: ignore[misc]
+class _Recorder(tune.Callback):
     """Makes a `Trial` of what Ray Tune tells about one."""
 
     def __init__(self, wanted: Mapping[int, Trial], folder: TrialFolder, on_trial: Callable[[Trial], None]) -> None:

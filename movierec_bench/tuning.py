@@ -19,7 +19,7 @@ from rich.table import Table
 
 from movierec_bench.atomic import read_atomic
 from movierec_bench.catalog import ConfigFolders, ModelEntry, load_catalog, select
-from movierec_bench.cluster import connected
+from movierec_bench.cluster import connected, has_room, in_words
 from movierec_bench.jobs import check_positive, command_line, find_dataset, only_run, open_run, protocol_of
 from movierec_bench.results import BUDGET, FAILED, RunFolder
 from movierec_bench.schema import MAIN_METRIC, ConfigError, DataError, PathLike
@@ -308,18 +308,16 @@ def _resources(entry: ModelEntry, workers: Optional[int], address: Optional[str]
 
     from movierec_bench.ray_trials import Resources
 
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if address is None:
-        cpus, gpus = (max((node.get(what, 0) for node in nodes), default=0) for what in ("CPU", "GPU"))
-        share = workers or 1
-        return Resources(max(1, cpus // share), min(1, gpus / share) if entry.trainer == "epochs" else 0)
-    wanted = Resources(float(entry.resources.get("cpu", 1)), float(entry.resources.get("gpu", 0)))
-    if not any(node.get("CPU", 0) >= wanted.cpus and node.get("GPU", 0) >= wanted.gpus for node in nodes):
+        there, share = ray.cluster_resources(), workers or 1
+        gpus = min(1, there.get("GPU", 0) / share) if entry.trainer == "epochs" else 0
+        return Resources(max(1, there["CPU"] // share), gpus)
+    if not has_room(entry.resources):
         raise ConfigError(
-            f"{entry.path}: a trial of {entry.name} asks for {wanted.cpus:g} CPU and {wanted.gpus:g} GPU on one "
-            f"machine, and no machine of the cluster at {address} has as much; add one, or lower 'catalog.resources'"
+            f"{entry.path}: a trial of {entry.name} asks for {in_words(entry.resources)} on one machine, and no "
+            f"machine of the cluster at {address} has as much; add one, or lower 'catalog.resources'"
         )
-    return wanted
+    return Resources(entry.resources["cpu"], entry.resources["gpu"])
 
 
 def _write(search: _Search, folder: RunFolder, folders: ConfigFolders, command: str) -> ModelTuning:

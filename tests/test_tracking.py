@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -25,11 +25,12 @@ import pytest
 from conftest import planted_competition
 from filelock import FileLock
 from mix_runs import ORACLES, write_run
+from mlflow_stores import Store
 
 from movierec_bench import tracking
 from movierec_bench.atomic import write_atomic
 from movierec_bench.bench import run
-from movierec_bench.mlflow_entries import COMPLETE, MODEL, PARENT, RUN_ID, as_params
+from movierec_bench.mlflow_entries import COMPLETE, MODEL, as_params
 from movierec_bench.mlflow_models import ModelResult
 from movierec_bench.outputs.ensemble import ensemble
 from movierec_bench.results import FAILED, SKIPPED, ModelFolder, RunFolder, Seconds, Status, write_text, write_yaml
@@ -55,60 +56,8 @@ def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- what is looked at --------------------------------------------------------------------------
 
 
-@dataclass
-class Store:
-    """The live MLflow runs of one run folder, read with MLflow's own client."""
-
-    uri: str
-    run_id: str
-    parent: Any = None
-    children: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        from mlflow import MlflowClient
-
-        self.client = MlflowClient(tracking_uri=self.uri)
-        for found in self.search():
-            if PARENT not in found.data.tags:
-                assert self.parent is None, "two MLflow runs for one run folder"
-                self.parent = found
-            else:
-                assert found.data.tags[MODEL] not in self.children, "a model is there twice"
-                self.children[found.data.tags[MODEL]] = found
-        assert {child.data.tags[PARENT] for child in self.children.values()} <= {self.parent.info.run_id}
-
-    def search(self, deleted: bool = False) -> list[Any]:
-        from mlflow.entities import ViewType
-
-        experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
-        view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
-        return list(self.client.search_runs(experiments, f"tags.`{RUN_ID}` = '{self.run_id}'", run_view_type=view))
-
-    def history(self, model: str, metric: str) -> list[tuple[int, float]]:
-        points = self.client.get_metric_history(self.children[model].info.run_id, metric)
-        return sorted((point.step, point.value) for point in points)
-
-    def artifacts(self, model: Optional[str] = None) -> set[str]:
-        run_id = (self.parent if model is None else self.children[model]).info.run_id
-        top = self.client.list_artifacts(run_id)
-        below = [
-            inner.path for entry in top if entry.is_dir for inner in self.client.list_artifacts(run_id, entry.path)
-        ]
-        return {entry.path for entry in top if not entry.is_dir} | set(below)
-
-    def everything(self) -> dict[str, Any]:
-        """All that a second upload could have changed or doubled."""
-        return {
-            found.info.run_id: (
-                found.to_dictionary(),
-                {key: len(self.client.get_metric_history(found.info.run_id, key)) for key in found.data.metrics},
-            )
-            for found in self.search() + self.search(deleted=True)
-        }
-
-
 def store_of(folder: RunFolder, uri: Optional[str] = None) -> Store:
-    return Store(uri or f"sqlite:///{folder.path.parent / 'mlflow.db'}", folder.read_manifest().run_id)
+    return Store(uri or f"sqlite:///{folder.path.parent / 'mlflow.db'}", folder.read_manifest().run_id, MODEL)
 
 
 def made_up(folder: Path) -> RunFolder:
@@ -154,7 +103,7 @@ def test_the_parent_stands_for_the_folder(tracked: RunFolder) -> None:
     assert store.parent.data.tags["command"] == "made up"
     best = max(tracked.model(name).read_status().metrics["recall@10"] for name in ORACLES)
     assert store.parent.data.metrics == {"best_recall_at_10": best}
-    assert store.artifacts() == {"leaderboard.csv", "manifest.json"}
+    assert store.artifacts(store.parent) == {"leaderboard.csv", "manifest.json"}
 
 
 def test_a_child_has_parameters_metrics_by_step_tags_and_files(tracked: RunFolder) -> None:
@@ -180,7 +129,7 @@ def test_a_child_has_parameters_metrics_by_step_tags_and_files(tracked: RunFolde
     assert child.data.tags["protocol_hash"] == tracked.read_manifest().protocol_hash
     assert child.data.tags["family"] == "general"
     files = {"status.json", "params.yaml", "epochs.csv", "per_user.parquet", "log.txt", "submission/Even.csv"}
-    assert store.artifacts("Even") == files | {f"topk_{part}.parquet" for part in ("valid", "test", "full")}
+    assert store.artifacts(child) == files | {f"topk_{part}.parquet" for part in ("valid", "test", "full")}
     stored = store.client.download_artifacts(child.info.run_id, "submission/Even.csv")
     assert Path(stored).read_bytes() == tracked.submission("Even").read_bytes()
 
@@ -349,7 +298,7 @@ def test_a_run_and_its_mix_are_tracked_where_the_line_says(tmp_path: Path, monke
     for found in (store.parent, *store.children.values()):
         assert found.data.tags["mlflow.source.git.commit"] == revision
         assert found.data.tags["version.recbole"] == "1.2.1"
-    assert {"leaderboard.csv", "leaderboard.md", "leaderboard.html"} <= store.artifacts()
+    assert {"leaderboard.csv", "leaderboard.md", "leaderboard.html"} <= store.artifacts(store.parent)
 
     mix = ensemble("runs/planted", method="vote", models="Pop,BPR")
     assert mix.describe().split("\n")[-1].startswith("tracked (1 uploaded, 2 there before) in sqlite:///")
@@ -568,7 +517,7 @@ def test_a_server_that_is_down_then_up_then_killed_halfway(tmp_path: Path, serve
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"tracked (1 uploaded, 0 there before) in {server.uri}/#/experiments/")
     store = store_of(small, server.uri)
-    assert store.artifacts("Pop") == {*contents(small.model("Pop")), "submission/Pop.csv"}
+    assert store.artifacts(store.children["Pop"]) == {*contents(small.model("Pop")), "submission/Pop.csv"}
     assert any((server.folder / "mlartifacts").rglob("topk_test.parquet")), "through the server, to its own folder"
 
     # Killed halfway.
@@ -609,7 +558,7 @@ def test_a_server_that_is_down_then_up_then_killed_halfway(tmp_path: Path, serve
         name: child.info.run_id for name, child in store.children.items()
     }.items()
     for folder in big.models():
-        assert store.artifacts(folder.name) == contents(folder)
+        assert store.artifacts(store.children[folder.name]) == contents(folder)
         assert [step for step, _ in store.history(folder.name, "train_loss")] == list(range(1, 51))
         assert len(store.children[folder.name].data.params) == len(
             as_params(ModelResult(big, big.read_manifest(), folder).params())

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 from conftest import planted_competition
+from mlflow_stores import Store
 
 from movierec_bench import tuning
 from movierec_bench.atomic import write_atomic
-from movierec_bench.mlflow_entries import BEST, COMPLETE, MODEL, PARENT, RUN_ID, TRIAL
+from movierec_bench.mlflow_entries import BEST, COMPLETE, MODEL, TRIAL
 from movierec_bench.results import RunFolder, RunManifest, write_text
 from movierec_bench.schema import EpochRecord
 from movierec_bench.tracking import track
@@ -68,47 +69,12 @@ def made_up(folder: Path) -> RunFolder:
     return there
 
 
-class Store:
-    """The live MLflow runs of one searched model, read with MLflow's own client."""
+def store_of(there: RunFolder, model: str, uri: str) -> Store:
+    return Store(uri, f"{there.read_manifest().run_id}/{model}", TRIAL)
 
-    def __init__(self, there: RunFolder, model: str, uri: str) -> None:
-        from mlflow import MlflowClient
 
-        self.client = MlflowClient(tracking_uri=uri)
-        self.run_id = f"{there.read_manifest().run_id}/{model}"
-        found = self.search()
-        (self.parent,) = [run for run in found if PARENT not in run.data.tags]
-        children = [run for run in found if PARENT in run.data.tags]
-        assert all(child.data.tags[PARENT] == self.parent.info.run_id for child in children)
-        self.children = {child.data.tags[TRIAL]: child for child in children}
-        assert len(self.children) == len(children), "a trial is there twice"
-
-    def search(self, deleted: bool = False) -> list[Any]:
-        from mlflow.entities import ViewType
-
-        experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
-        view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
-        return list(self.client.search_runs(experiments, f"tags.`{RUN_ID}` = '{self.run_id}'", run_view_type=view))
-
-    def history(self, fingerprint: str, metric: str) -> list[tuple[int, float]]:
-        points = self.client.get_metric_history(self.children[fingerprint].info.run_id, metric)
-        return sorted((point.step, point.value) for point in points)
-
-    def artifacts(self, run: Any) -> set[str]:
-        return {entry.path for entry in self.client.list_artifacts(run.info.run_id)}
-
-    def best(self) -> list[str]:
-        return [fingerprint for fingerprint, child in self.children.items() if BEST in child.data.tags]
-
-    def everything(self) -> dict[str, Any]:
-        """All that a second upload could have changed or doubled."""
-        return {
-            found.info.run_id: (
-                found.to_dictionary(),
-                {key: len(self.client.get_metric_history(found.info.run_id, key)) for key in found.data.metrics},
-            )
-            for found in self.search() + self.search(deleted=True)
-        }
+def best_of(store: Store) -> list[str]:
+    return [fingerprint for fingerprint, child in store.children.items() if BEST in child.data.tags]
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +102,7 @@ def own(tmp_path: Path) -> RunFolder:
 
 
 def test_each_searched_model_has_a_parent(tracked: RunFolder, database: str) -> None:
-    store = Store(tracked, "BPR", database)
+    store = store_of(tracked, "BPR", database)
     assert store.client.get_experiment(store.parent.info.experiment_id).name == "planted"
     assert (store.parent.info.run_name, store.parent.info.status) == ("tune BPR", "FINISHED")
     assert store.parent.data.params["model"] == "BPR"
@@ -148,13 +114,13 @@ def test_each_searched_model_has_a_parent(tracked: RunFolder, database: str) -> 
         "default_valid_recall_at_10": 0.25,
     }
     assert store.artifacts(store.parent) == {"trials.csv", "epochs.csv", "BPR.yaml"}
-    other = Store(tracked, "EASE", database)
+    other = store_of(tracked, "EASE", database)
     assert other.parent.info.run_name == "tune EASE"
     assert set(other.children) == {"eee"}
 
 
 def test_a_trial_has_its_parameters_metrics_by_step_and_state(tracked: RunFolder, database: str) -> None:
-    store = Store(tracked, "BPR", database)
+    store = store_of(tracked, "BPR", database)
     assert {child.info.run_name for child in store.children.values()} == {f"BPR trial {number}" for number in range(4)}
     default = store.children["aaa"]
     assert default.data.params == {"rate": "0.01", "sizes": "[8, 4]"}
@@ -169,15 +135,15 @@ def test_a_trial_has_its_parameters_metrics_by_step_and_state(tracked: RunFolder
         trial.fingerprint: trial.state for trial in BPR
     }
     assert store.children["ccc"].data.params["budget"] == "3.0"
-    assert store.best() == ["ccc"]
-    ease = Store(tracked, "EASE", database)
+    assert best_of(store) == ["ccc"]
+    ease = store_of(tracked, "EASE", database)
     assert ease.history("eee", "best_valid_recall_at_10") == [(0, 0.5)], "closed-form: no epochs"
     assert "valid_recall_at_10" not in ease.children["eee"].data.metrics
-    assert ease.best() == ["eee"]
+    assert best_of(ease) == ["eee"]
 
 
 def test_a_failed_trial_has_its_error_and_traceback(tracked: RunFolder, database: str) -> None:
-    store = Store(tracked, "BPR", database)
+    store = store_of(tracked, "BPR", database)
     assert {name: child.info.status for name, child in store.children.items()} == {
         "aaa": "FINISHED",
         "111": "FINISHED",
@@ -195,35 +161,35 @@ def test_a_failed_trial_has_its_error_and_traceback(tracked: RunFolder, database
 
 
 def test_a_second_upload_sends_nothing(tracked: RunFolder, database: str) -> None:
-    before = Store(tracked, "BPR", database).everything()
+    before = store_of(tracked, "BPR", database).everything()
     done = track(tracked.path)
     assert done.uploaded == ()
     assert len(done.kept) == 5
-    assert Store(tracked, "BPR", database).everything() == before
+    assert store_of(tracked, "BPR", database).everything() == before
 
 
 def test_a_half_upload_is_completed_not_doubled(tracked: RunFolder, database: str) -> None:
-    before = Store(tracked, "BPR", database)
+    before = store_of(tracked, "BPR", database)
     child = before.children["111"].info.run_id
     before.client.delete_tag(child, COMPLETE)
     before.client.update_run(child, status="RUNNING")
     assert track(tracked.path).uploaded == ("BPR trial 1",)
-    after = Store(tracked, "BPR", database)
+    after = store_of(tracked, "BPR", database)
     assert after.everything() == before.everything()
     assert after.children["111"].info.status == "FINISHED"
 
 
 def test_a_search_that_goes_on_keeps_its_trials_and_moves_the_mark(own: RunFolder, database: str) -> None:
     first = track(own.path, database)
-    before = Store(own, "BPR", database)
+    before = store_of(own, "BPR", database)
     again = replace(BPR[3], state="done", error=None, recall=0.25, seconds=5.0)  # a failed trial is tried again
     better = Trial(4, "done", {"rate": 0.2, "sizes": [1]}, "fff", recall=0.75, seconds=1.0)
     write_search(own, "BPR", [*BPR[:3], again, better])
     second = track(own.path, database)
     assert second.uploaded == ("BPR trial 3", "BPR trial 4")
     assert second.parent_ids == first.parent_ids
-    after = Store(own, "BPR", database)
-    assert after.best() == ["fff"]
+    after = store_of(own, "BPR", database)
+    assert best_of(after) == ["fff"]
     assert after.children["ddd"].info.status == "FINISHED"
     assert {name: after.children[name].info.run_id for name in ("aaa", "111", "ccc")} == {
         name: before.children[name].info.run_id for name in ("aaa", "111", "ccc")
@@ -235,15 +201,15 @@ def test_a_search_that_goes_on_keeps_its_trials_and_moves_the_mark(own: RunFolde
 
 def test_trials_that_were_forgotten_go_and_the_others_stay(own: RunFolder, database: str) -> None:
     track(own.path, database)
-    before = Store(own, "EASE", database)
+    before = store_of(own, "EASE", database)
     TrialFolder.of(own, "BPR").clear()
     write_search(own, "BPR", BPR[:2])
     assert track(own.path, database).uploaded == ()
-    after = Store(own, "BPR", database)
+    after = store_of(own, "BPR", database)
     assert set(after.children) == {"aaa", "111"}
-    assert after.best() == ["aaa"]
+    assert best_of(after) == ["aaa"]
     assert len(after.search(deleted=True)) == 2, "they can be restored"
-    assert Store(own, "EASE", database).everything() == before.everything()
+    assert store_of(own, "EASE", database).everything() == before.everything()
 
 
 def test_damaged_files_leave_the_other_trials(own: RunFolder, database: str) -> None:
@@ -252,7 +218,7 @@ def test_damaged_files_leave_the_other_trials(own: RunFolder, database: str) -> 
     done = track(own.path, database)
     assert done.uploaded == ("BPR trial 0", "BPR trial 1", "BPR trial 3")
     assert done.unreadable == ("BPR trial 2", "tune EASE")
-    assert Store(own, "BPR", database).best() == ["aaa"]
+    assert best_of(store_of(own, "BPR", database)) == ["aaa"]
 
 
 def test_trials_are_sent_as_they_end(own: RunFolder, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,11 +228,11 @@ def test_trials_are_sent_as_they_end(own: RunFolder, database: str, monkeypatch:
     done = subprocess.run(words, input=b"BPR trial 1\nBPR trial 2\n", stdout=subprocess.PIPE, check=True)
     sent = [json.loads(answer)["uploaded"] for answer in done.stdout.splitlines()]
     assert sent == [[], ["BPR trial 1", "BPR trial 2"]]
-    store = Store(own, "BPR", database)
+    store = store_of(own, "BPR", database)
     assert store.parent.info.status == "RUNNING"
-    assert store.best() == []
+    assert best_of(store) == []
     assert track(own.path).uploaded == ("BPR trial 0", "BPR trial 3", "EASE trial 0")
-    assert Store(own, "BPR", database).parent.info.status == "FINISHED"
+    assert store_of(own, "BPR", database).parent.info.status == "FINISHED"
 
 
 # -- beside a search ----------------------------------------------------------------------------
@@ -295,8 +261,8 @@ def test_a_search_is_tracked_where_the_line_says(
 ) -> None:
     tuned = go(tmp_path, monkeypatch, tracking_uri=database)
     assert str(tuned.tracking).startswith(f"tracked (2 uploaded, 0 there before) in {database}: mlflow ui")
-    store = Store(RunFolder(tuned.folder), "EASE", database)
-    assert store.best() == [tuned.models[0].default.fingerprint]
+    store = store_of(RunFolder(tuned.folder), "EASE", database)
+    assert best_of(store) == [tuned.models[0].default.fingerprint]
     assert store.artifacts(store.parent) == {"trials.csv", "epochs.csv", "EASE.yaml"}
     again = go(tmp_path, monkeypatch, recalls=(0.5,), tracking_uri=database)
     assert "tracked (1 uploaded, 1 there before)" in str(again.tracking), "the failed one was tried again"
