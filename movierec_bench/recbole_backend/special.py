@@ -38,7 +38,9 @@ class RecVAEScheme:
     def _pass(
         self, optimizer: torch.optim.Optimizer, batches: Batches, rng: np.random.Generator, encoder: bool
     ) -> float:
-        # Both optimisers leave gradients in the other's parameters; each clears its own before a step.
+        self._model.encoder.requires_grad_(encoder)  # what a pass leaves alone needs no gradient
+        self._model.decoder.requires_grad_(not encoder)
+
         def loss_of(batch: Interaction) -> Any:
             return self._model.calculate_loss(batch, encoder_flag=encoder)
 

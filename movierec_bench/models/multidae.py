@@ -1,0 +1,40 @@
+"""MultiDAE as RecBole has it, fed with lists of movies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from recbole.model.general_recommender.multidae import MultiDAE
+
+from movierec_bench.models.rows import RowLinear, RowLists, RowReader, multinomial_loss
+
+
+class RowMultiDAE(RowReader, MultiDAE):
+    """RecBole's MultiDAE: its layers, its first weights and its loss, without dense rows.
+
+    Source:
+        Liang et al., WWW 2018, section 2.3.
+    """
+
+    encoder: Any  # RecBole's MLPLayers, then what follows its first layer
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset.without_padded_histories())
+        self.history = dataset.interactions.csr
+        _, linear, *later = self.encoder.mlp_layers  # the first is a dropout of nothing
+        self.first_layer, self.encoder = RowLinear(linear), torch.nn.Sequential(*later)
+
+    def forward(self, rows: RowLists) -> torch.Tensor:
+        """Float32 [B, n_items] scores of rows."""
+        scores: torch.Tensor = self.decoder(self.encoder(self.first_layer(rows, self.drop_out)))
+        return scores
+
+    def calculate_loss(self, interaction: Any) -> torch.Tensor:
+        """The negative likelihood of the batch's users, a mean over users."""
+        rows = self.row_lists(interaction[self.USER_ID])
+        return multinomial_loss(self.forward(rows), rows)
+
+    def full_sort_predict(self, interaction: Any) -> torch.Tensor:
+        """Float32 [B, n_items] scores."""
+        return self.forward(self.row_lists(interaction[self.USER_ID]))
