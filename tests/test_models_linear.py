@@ -22,7 +22,7 @@ from sklearn.decomposition import TruncatedSVD
 
 from movierec_bench.models.factors import item_factors
 from movierec_bench.models.gram import item_gram, ridge_inverse
-from movierec_bench.models.linear import history_scores, sparse_scores
+from movierec_bench.models.linear import TiledWeights, sparse_scores
 from movierec_bench.schema import ConfigError, ModelError
 
 LINEAR = ("EASE", "UserEASE", "PureSVD", "FISMProfile")
@@ -52,17 +52,17 @@ def test_a_matrix_that_has_no_inverse_is_refused_with_the_way_out() -> None:
 
 @given(st.integers(0, 10_000), st.integers(1, 12), st.sampled_from([1, 3, 511, 512, 513, 1030]))
 @settings(max_examples=20, deadline=None)
-def test_history_scores_are_the_matrix_product(seed: int, n_users: int, width: int) -> None:
+def test_sums_of_weights_are_the_matrix_product(seed: int, n_users: int, width: int) -> None:
     rng = np.random.default_rng(seed)
     history = padded_csr(random_watched(n_users, 25, seed))
     weights = rng.standard_normal((26, width)).astype(np.float32)
     users = rng.integers(0, n_users + 1, 7)
-    scores = history_scores(history, users, weights)
+    scores = TiledWeights.of(weights).sums(history, users)
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, history[users].toarray() @ weights, rtol=1e-5, atol=1e-5)
 
 
-def test_history_scores_add_up_in_the_order_of_the_history() -> None:
+def test_sums_of_weights_add_up_in_the_order_of_the_history() -> None:
     """Ties and block sizes cannot change a ranking when the order of the sum is fixed."""
     history = padded_csr(random_watched(6, 40))
     weights = np.random.default_rng(1).standard_normal((41, 700)).astype(np.float32)
@@ -70,7 +70,7 @@ def test_history_scores_add_up_in_the_order_of_the_history() -> None:
         expected = np.zeros(700, dtype=np.float32)
         for item in history[user].indices:
             expected += weights[item]
-        np.testing.assert_array_equal(history_scores(history, np.array([user]), weights)[0], expected)
+        np.testing.assert_array_equal(TiledWeights.of(weights).sums(history, np.array([user]))[0], expected)
 
 
 @given(st.integers(0, 10_000))

@@ -37,6 +37,7 @@ def test_rows_as_lists_by_hand() -> None:
     assert rows.row.tolist() == [0, 2, 2]
     assert rows.starts.tolist() == [0, 1, 1]
     assert rows.counts.tolist() == [1, 0, 2]
+    np.testing.assert_array_equal(rows.dense(4), SEEN[::-1])
 
 
 @pytest.mark.parametrize("normalised", [True, False])

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from recbole.model.general_recommender.admmslim import ADMMSLIM
 
-from movierec_bench.models.linear import history_scores
+from movierec_bench.models.linear import TiledWeights
 from movierec_bench.models.rows import RowReader
 
 
@@ -18,12 +18,15 @@ class QuietADMMSLIM(RowReader, ADMMSLIM):
         Steck et al., WSDM 2020.
     """
 
-    other_parameter_name = ["item_similarity", "item_means"]
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.weights = TiledWeights.of(self.item_similarity)
+        self.offsets = self.item_means - self.item_means @ self.item_similarity if self.center_columns else None
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores."""
         user = interaction[self.USER_ID].cpu().numpy()
-        scores = torch.from_numpy(history_scores(self.history, user, self.item_similarity))
-        if self.center_columns:
-            scores += torch.from_numpy(self.item_means - self.item_means @ self.item_similarity)
+        scores = torch.from_numpy(self.weights.sums(self.history, user))
+        if self.offsets is not None:
+            scores += torch.from_numpy(self.offsets)
         return scores.to(self.device)

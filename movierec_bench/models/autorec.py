@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits, dropout, mse_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from movierec_bench.models.base import HistoryModel
 from movierec_bench.models.parameters import choice, number_from, whole_number
-from movierec_bench.models.rows import dense_rows, sample_zeros
+from movierec_bench.models.rows import RowLinear, RowLists, sample_zeros
 
 _ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "identity": nn.Identity}
 LOSSES = ("BCE", "MSE")
@@ -36,11 +36,11 @@ class AutoRec(HistoryModel):
 
     def calculate_loss(self, interaction: Any) -> torch.Tensor:
         """The loss of the batch's users, a mean over users."""
-        return self.network.loss(dense_rows(self.history, interaction[self.USER_ID]))
+        return self.network.loss(RowLists.of(self.history, interaction[self.USER_ID]))
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] outputs before the logistic function, which changes no order."""
-        scores: torch.Tensor = self.network(dense_rows(self.history, interaction[self.USER_ID]))
+        scores: torch.Tensor = self.network(RowLists.of(self.history, interaction[self.USER_ID]))
         return scores
 
 
@@ -59,30 +59,31 @@ class AutoencoderNetwork(nn.Module):
         self.dropout_prob = number_from(config, "dropout_prob", 0)
         self.reg_weight = number_from(config, "reg_weight", 0)
         hidden_size = whole_number(config, "hidden_size")
-        self.encoder = nn.Linear(width, hidden_size)
-        self.activation = _ACTIVATIONS[choice(config, "activation", tuple(_ACTIVATIONS))]()
-        self.decoder = nn.Linear(hidden_size, width)
-        for layer in (self.encoder, self.decoder):
+        encoder, self.decoder = nn.Linear(width, hidden_size), nn.Linear(hidden_size, width)
+        for layer in (encoder, self.decoder):
             nn.init.xavier_normal_(layer.weight)
             nn.init.zeros_(layer.bias)
+        self.encoder = RowLinear(encoder, normalised=False)
+        self.activation = _ACTIVATIONS[choice(config, "activation", tuple(_ACTIVATIONS))]()
 
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """Float32 [B, width] outputs for inputs of the same shape."""
+    def forward(self, rows: RowLists) -> torch.Tensor:
+        """Float32 [B, width] outputs for B rows."""
         outputs: torch.Tensor = self.decoder(self.hidden(rows))
         return outputs
 
-    def hidden(self, rows: torch.Tensor) -> torch.Tensor:
-        """Float32 [B, hidden_size] of inputs float32 [B, width]."""
-        hidden: torch.Tensor = self.activation(self.encoder(dropout(rows, self.dropout_prob, self.training)))
+    def hidden(self, rows: RowLists) -> torch.Tensor:
+        """Float32 [B, hidden_size] of B rows."""
+        hidden: torch.Tensor = self.activation(self.encoder(rows, self.dropout_prob))
         return hidden
 
-    def loss(self, rows: torch.Tensor) -> torch.Tensor:
-        """The reconstruction loss of rows float32 [B, width] of 0 and 1, a mean over rows, plus the penalty."""
+    def loss(self, rows: RowLists) -> torch.Tensor:
+        """The reconstruction loss of B rows, a mean over them, plus the penalty."""
         outputs = self(rows)
+        targets = rows.dense(outputs.shape[1])
         if self.loss_type == "BCE":
-            error = binary_cross_entropy_with_logits(outputs, rows, reduction="sum")
+            error = binary_cross_entropy_with_logits(outputs, targets, reduction="sum")
         else:
-            counted = sample_zeros(rows, self.negatives)
-            error = mse_loss(outputs * counted, rows, reduction="sum")
+            counted = sample_zeros(targets, self.negatives)
+            error = mse_loss(outputs * counted, targets, reduction="sum")
         penalty = self.encoder.weight.square().sum() + self.decoder.weight.square().sum()
-        return error / len(rows) + self.reg_weight / 2 * penalty
+        return error / len(outputs) + self.reg_weight / 2 * penalty

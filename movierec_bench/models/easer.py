@@ -10,7 +10,7 @@ import torch
 from scipy.sparse import csr_matrix, vstack
 
 from movierec_bench.models.gram import item_gram, ridge_inverse
-from movierec_bench.models.linear import LinearModel, history_scores, sparse_scores
+from movierec_bench.models.linear import LinearModel, TiledWeights, sparse_scores
 from movierec_bench.models.parameters import number, number_from, whole_number
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class EASER(LinearModel):
 
     other_parameter_name = ["weights", "pairs", "pair_weights"]
     pairs: np.ndarray  # int64 [m, 2], item indices
-    pair_weights: np.ndarray  # float32 [m, n_items]: C
+    pair_weights: TiledWeights  # [m, n_items]: C
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
@@ -51,11 +51,12 @@ class EASER(LinearModel):
         inverse = ridge_inverse(gram, self.reg_weight)
         cross = sparse_scores(both.T.tocsr(), np.arange(len(self.pairs)), self.history)  # Z.T X
         bridge = inverse @ cross.T
-        self.pair_weights = self._pair_weights(np.diag(inverse), item_gram(both), cross @ bridge, bridge)
+        pair_weights = self._pair_weights(np.diag(inverse), item_gram(both), cross @ bridge, bridge)
         # The best B for this C; with C = 0 it is EASE's.
-        scale = _diagonal_scale(np.diag(inverse), bridge, self.pair_weights.T)
-        self.weights = -inverse * scale - bridge @ self.pair_weights
-        np.fill_diagonal(self.weights, 0)
+        scale = _diagonal_scale(np.diag(inverse), bridge, pair_weights.T)
+        weights = -inverse * scale - bridge @ pair_weights
+        np.fill_diagonal(weights, 0)
+        self.weights, self.pair_weights = TiledWeights.of(weights), TiledWeights.of(pair_weights)
 
     def _pair_weights(
         self, diagonal: np.ndarray, pair_gram: np.ndarray, explained: np.ndarray, bridge: np.ndarray
@@ -97,9 +98,9 @@ class EASER(LinearModel):
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores of a batch of users."""
         users = self.user_rows(interaction)
-        scores = history_scores(self.history, users, self.weights)
+        scores = self.weights.sums(self.history, users)
         both = watched_pairs(self.history[users], self.pairs)
-        return torch.from_numpy(scores + history_scores(both, np.arange(len(users)), self.pair_weights))
+        return torch.from_numpy(scores + self.pair_weights.sums(both, np.arange(len(users))))
 
 
 def frequent_pairs(gram: np.ndarray, threshold: float, most: int) -> np.ndarray:

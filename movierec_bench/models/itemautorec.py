@@ -9,9 +9,7 @@ from scipy.sparse import csr_matrix
 
 from movierec_bench.models.autorec import AutoencoderNetwork
 from movierec_bench.models.base import HistoryModel
-from movierec_bench.models.rows import dense_rows
-
-_COLUMNS_AT_ONCE = 512  # movies encoded at once when ranking: 64 MB of columns at the competition's size
+from movierec_bench.models.rows import RowLists
 
 
 class ItemAutoRec(HistoryModel):
@@ -38,14 +36,13 @@ class ItemAutoRec(HistoryModel):
     def calculate_loss(self, interaction: Any) -> torch.Tensor:
         """The loss of the batch's movies, a mean over movies."""
         self._hidden = None
-        return self.network.loss(dense_rows(self.columns, interaction[self.ITEM_ID]))
+        return self.network.loss(RowLists.of(self.columns, interaction[self.ITEM_ID]))
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] outputs before the logistic function, which changes no order."""
         if self._hidden is None:
             items = torch.arange(self.n_items, device=self.device)
-            blocks = items.split(_COLUMNS_AT_ONCE)
-            self._hidden = torch.cat([self.network.hidden(dense_rows(self.columns, block)) for block in blocks])
+            self._hidden = self.network.hidden(RowLists.of(self.columns, items))
         user = interaction[self.USER_ID]
         decoder = self.network.decoder
         return decoder.weight[user] @ self._hidden.T + decoder.bias[user].unsqueeze(1)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 
 from movierec_bench.models.ease import ease_weights
 from movierec_bench.models.gram import item_gram
-from movierec_bench.models.linear import history_scores
+from movierec_bench.models.linear import TiledWeights
 from movierec_bench.models.parameters import number
 from movierec_bench.models.userease import UserEASE
 
@@ -25,7 +24,7 @@ class ItemUserEASE(UserEASE):
     """
 
     other_parameter_name = ["weights", "leave_out", "own_item_weights"]
-    own_item_weights: np.ndarray  # float32 [n_items, n_items]: B
+    own_item_weights: TiledWeights  # [n_items, n_items]: B
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
@@ -34,9 +33,9 @@ class ItemUserEASE(UserEASE):
     def fit_closed_form(self) -> None:
         """Learn both sides from the training rows."""
         super().fit_closed_form()
-        self.own_item_weights = ease_weights(item_gram(self.history), self.item_reg_weight)
+        self.own_item_weights = TiledWeights.of(ease_weights(item_gram(self.history), self.item_reg_weight))
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores of a batch of users."""
-        by_items = history_scores(self.history, self.user_rows(interaction), self.own_item_weights)
+        by_items = self.own_item_weights.sums(self.history, self.user_rows(interaction))
         return super().full_sort_predict(interaction).add_(torch.from_numpy(by_items))

@@ -74,6 +74,12 @@ class RowLists:
         )
         return cls(*(torch.from_numpy(array).to(index.device) for array in arrays))
 
+    def dense(self, width: int) -> torch.Tensor:
+        """Float32 [B, width] of 0 and 1."""
+        rows = torch.zeros(len(self.counts), width, device=self.columns.device)
+        rows[self.row, self.columns] = 1.0
+        return rows
+
 
 class RowLinear(nn.Module):
     """A linear layer of whole rows, each scaled to length 1 and with part of its ones dropped, from lists of them.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from movierec_bench.models.gram import item_gram, ridge_inverse
-from movierec_bench.models.linear import LinearModel, history_scores
+from movierec_bench.models.linear import LinearModel
 from movierec_bench.models.parameters import number
 
 _USERS_A_BLOCK = 2048
@@ -51,14 +51,14 @@ class UserEASE(LinearModel):
         self.leave_out = np.ones(self.n_users, dtype=np.float32)
         for first in range(0, self.n_users, _USERS_A_BLOCK):
             users = np.arange(first, min(self.n_users, first + _USERS_A_BLOCK))
-            scores = history_scores(self.history, users, self.weights)
+            scores = self.weights.sums(self.history, users)
             own = self.history[users].multiply(scores).sum(axis=1)
             self.leave_out[users] += np.asarray(own)[:, 0] / self.reg_weight
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores of a batch of users."""
         users = self.user_rows(interaction)
-        scores = history_scores(self.history, users, self.weights)
+        scores = self.weights.sums(self.history, users)
         scores /= self.leave_out[users, None]
         row, seen = self.history[users].nonzero()
         scores[row, seen] += 1
