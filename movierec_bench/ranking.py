@@ -20,7 +20,7 @@ from movierec_bench.schema import ITEM, RANK, SCORE, USER, K, ModelError, Vocabu
 
 # Bytes, the most one block of scores may take. The C library hands a freed block of 32 MiB or more back to the system,
 # and fresh pages cost more than the ranking; besides, a smaller block is still in the cache when it is ranked.
-BLOCK_BYTES = 24 * 2**20
+BLOCK_BYTES = 28 * 2**20
 
 Scores = Union[torch.Tensor, np.ndarray]
 

@@ -71,8 +71,10 @@ class Interactions:
         user_ix = vocabulary.user_ix(rows[USER].to_numpy())
         item_ix = vocabulary.item_ix(rows[ITEM].to_numpy())
         time = rows[TIME].to_numpy().astype(np.int64)
-        order = _by_user_and_time(user_ix, time, vocabulary.n_user_ix)
-        return cls(user_ix[order], item_ix[order], time[order], vocabulary.n_user_ix, vocabulary.n_item_ix)
+        if not _in_order(user_ix, time):
+            order = _by_user_and_time(user_ix, time, vocabulary.n_user_ix)
+            user_ix, item_ix, time = user_ix[order], item_ix[order], time[order]
+        return cls(user_ix, item_ix, time, vocabulary.n_user_ix, vocabulary.n_item_ix)
 
     def __len__(self) -> int:
         return len(self.user_ix)
@@ -91,6 +93,12 @@ class Interactions:
         )
         matrix.sort_indices()
         return matrix
+
+
+def _in_order(user_ix: np.ndarray, time: np.ndarray) -> bool:
+    """Whether rows are sorted by user, then time, as most logs come."""
+    same_user = user_ix[1:] == user_ix[:-1]
+    return bool(np.all((user_ix[1:] > user_ix[:-1]) | (same_user & (time[1:] >= time[:-1]))))
 
 
 def _by_user_and_time(user_ix: np.ndarray, time: np.ndarray, n_users: int) -> np.ndarray:
