@@ -10,11 +10,8 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, Optional
-
-import numpy as np
 
 from benchmarks.plan import PEERS, Comparison, Reach, Side
 from benchmarks.workloads import Workload, prepare
@@ -65,28 +62,6 @@ def record(name: str, **values: Any) -> None:
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps({"name": name, **values, **_circumstances()}, indent=2)
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-
-
-def floors() -> None:
-    """What this machine can do: float32 operations a second in a matrix product, bytes a second in a copy."""
-    import torch
-
-    size = 4096
-    left, right = torch.rand(size, size), torch.rand(size, size)
-    source = np.ones(2**27, dtype=np.float32)
-    target = np.empty_like(source)
-    products = _quickest(lambda: torch.mm(left, right))
-    copies = _quickest(lambda: np.copyto(target, source))
-    record("floors", float32_per_s=2 * size**3 / products, bytes_per_s=2 * source.nbytes / copies)
-
-
-def _quickest(work: Any, repeats: int = 5) -> float:
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
 
 
 def measure(side: Side, work: Workload, budget: Optional[float] = None) -> dict[str, float]:

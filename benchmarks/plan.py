@@ -111,7 +111,7 @@ def own(what: str, most: float, of: Callable[[dict[str, float]], float]) -> Reac
 
 
 _ALL = "load+fit+rank"
-_AUTOENCODERS = {
+AUTOENCODERS = {
     "MultiVAE": {"mlp_hidden_size": [600], "latent_dimension": 128, "train_batch_size": 512},
     "MultiDAE": {"mlp_hidden_size": [600], "latent_dimension": 64, "train_batch_size": 512},
     "RecVAE": {"hidden_dimension": 600, "latent_dimension": 200, "train_batch_size": 512},
@@ -192,7 +192,7 @@ COMPARISONS: tuple[Comparison, ...] = (
             (ours(model=name, epochs=2, parameters=changes), recbole(model=name, epochs=2, parameters=changes)),
             reach=(ratio("epoch", 1 / 2), ratio("rank", 1 / 5)),
         )
-        for name, changes in _AUTOENCODERS.items()
+        for name, changes in AUTOENCODERS.items()
     ),
     *(
         Comparison(

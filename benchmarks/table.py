@@ -17,7 +17,7 @@ def write_table() -> None:
     """Write every recorded result into the README."""
     recorded = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
     order = [name for name in (*(made.name for made in COMPARISONS), "fast-run") if name in recorded]
-    parts = [_sides(recorded, order), _reached(recorded, order)]
+    parts = [_sides(recorded, order), _reached(recorded, order), _floors(recorded)]
     parts += [_failures(recorded, order), _growth(recorded.get("growth")), _machines(recorded)]
     text = _README.read_text(encoding="utf-8")
     before, rest = text.split(_BEGIN)
@@ -42,6 +42,22 @@ def _reached(recorded: dict[str, Any], order: list[str]) -> str:
         for reach in recorded[name].get("reached", [])
     ]
     return "### Targets\n\n" + _table(["comparison", "what", "measured", "at most", ""], rows)
+
+
+def _floors(recorded: dict[str, Any]) -> str:
+    if "floors" not in recorded:
+        return ""
+    machine = recorded["floors"]
+    head = ["ranking", "least by operations, s", "least by bytes, s", "measured, s", "times the larger"]
+    rows = []
+    for name, least in machine["least"].items():
+        comparison, side = name.split(", ", 1)
+        measured = recorded.get(comparison, {}).get("sides", {}).get(side, {}).get("rank")
+        if measured is not None:
+            times = measured / max(least.values())
+            rows.append([name, *(_number(value) for value in (least["operations"], least["bytes"], measured, times))])
+    speeds = f"{machine['float32_per_s'] / 1e9:.0f} G float32 operations/s, {machine['bytes_per_s'] / 1e9:.0f} GB/s"
+    return f"### Floors\n\nMeasured: {speeds} in a matrix product and a copy.\n\n" + _table(head, rows)
 
 
 def _verdict(reach: dict[str, Any]) -> str:
