@@ -180,6 +180,15 @@ COMPARISONS: tuple[Comparison, ...] = (
         reach=(ratio("epoch", 1 / 2), ratio("rank", 1.0), quality(0.002)),
     ),
     Comparison(
+        "BPRSGD",
+        FULL,
+        (
+            peer("implicit_bpr", "implicit", factors=64, iterations=30),
+            ours(model="BPRSGD", budget_of="implicit"),
+        ),
+        reach=(quality(0.0, other="implicit"),),
+    ),
+    Comparison(
         "ALS",
         FULL,
         (ours(model="ALS"), peer("implicit_als", "implicit", factors=64, iterations=15)),

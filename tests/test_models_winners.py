@@ -236,6 +236,17 @@ def test_enough_steps_solve_the_normal_equations(seed: int, n_factors: int, alph
     np.testing.assert_allclose(vectors, expected, atol=1e-3)
 
 
+@given(st.integers(0, 10_000), st.integers(0, 4))
+@settings(max_examples=20, deadline=None)
+def test_a_movie_nobody_watched_goes_to_nought_and_stays_finite(seed: int, power: int) -> None:
+    rng = np.random.default_rng(seed)
+    fixed = rng.standard_normal((5, 3)).astype(np.float32) * np.float32(10.0**-power)
+    vectors = rng.standard_normal((2, 3)).astype(np.float32)
+    for _ in range(100):
+        improve(vectors, padded_csr(np.zeros((1, 4))), fixed, 2.0, 10.0**-power, 3)
+    np.testing.assert_allclose(vectors, 0, atol=1e-6)
+
+
 def test_als_equals_the_dense_alternation() -> None:
     """With three factors, three steps of conjugate gradients solve each problem of a sweep."""
     watched = random_watched(30, 12)

@@ -20,6 +20,7 @@ PROMISED = {
     "ALS",
     "BERT4Rec",
     "BPR",
+    "BPRSGD",
     "DeepFM",
     "EASE",
     "EASER",

@@ -31,6 +31,8 @@ class Batches(Protocol):
 def build_batches(entry: ModelEntry, config: Any, dataset: Any) -> Batches:
     """The batches that suit a model. Raises ConfigError for settings that contradict each other."""
     rows: Interactions = dataset.interactions
+    if entry.batches == "none" and entry.scheme != "plain":
+        return NoBatches()
     if entry.batches == "users":
         return IdBatches(USER_FIELD, rows.user_ix, config["train_batch_size"])
     if entry.batches == "items":
@@ -102,6 +104,13 @@ class NegativeSampler:
 
     def _is_seen(self, user_ix: np.ndarray, item_ix: np.ndarray) -> np.ndarray:
         return (self._seen[user_ix, item_ix >> 3] & _bit(item_ix)) != 0
+
+
+class NoBatches:
+    """For models whose scheme draws the training rows itself."""
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[Interaction]:
+        return iter(())
 
 
 class IdBatches:

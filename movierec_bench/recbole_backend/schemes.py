@@ -60,6 +60,7 @@ SCHEMES: Mapping[str, str] = {
     "recvae": "special:RecVAEScheme",
     "ncl": "special:NCLScheme",
     "boosting": "boosting:BoostingScheme",
+    "descent": "special:DescentScheme",
     "kd_dagfm": "distillation:DistillationScheme",
     "kgat": "knowledge:KGATScheme",
     "mkr": "knowledge:MKRScheme",
@@ -98,17 +99,22 @@ def train_pass(
         losses = loss_of(batch.to(config["device"]))
         loss = torch.cat([part.view(-1) for part in losses]).sum() if isinstance(losses, tuple) else losses
         value = float(loss.item())
-        if not math.isfinite(value):
-            raise ModelError(
-                f"the training loss of {config['model']} is {value} at step {steps + 1} of an epoch; "
-                f"expected a finite number; lower learning_rate in its YAML"
-            )
+        check_loss(config, value, f"at step {steps + 1} of an epoch")
         loss.backward()
         if config["clip_grad_norm"]:
             torch.nn.utils.clip_grad_norm_(model.parameters(), **config["clip_grad_norm"])
         optimizer.step()
         total, steps = total + value, steps + 1
     return total / max(steps, 1)
+
+
+def check_loss(config: Any, loss: float, where: str) -> None:
+    """Raises ModelError, saying where, for a loss that is not finite."""
+    if not math.isfinite(loss):
+        raise ModelError(
+            f"the training loss of {config['model']} is {loss} {where}; "
+            f"expected a finite number; lower learning_rate in its YAML"
+        )
 
 
 def build_optimizer(

@@ -9,7 +9,7 @@ import torch
 from recbole.data.interaction import Interaction
 
 from movierec_bench.recbole_backend.batches import Batches
-from movierec_bench.recbole_backend.schemes import PlainScheme, build_optimizer, train_pass
+from movierec_bench.recbole_backend.schemes import PlainScheme, build_optimizer, check_loss, train_pass
 
 
 class RecVAEScheme:
@@ -45,6 +45,20 @@ class RecVAEScheme:
             return self._model.calculate_loss(batch, encoder_flag=encoder)
 
         return train_pass(self._config, self._model, loss_of, optimizer, batches.epoch(rng))
+
+
+class DescentScheme:
+    """For models with ``descend(rng)``: they draw an epoch's rows themselves and step through them in compiled code."""
+
+    def __init__(self, config: Any, model: Any) -> None:
+        self._config = config
+        self._model = model
+
+    def epoch(self, batches: Batches, rng: np.random.Generator) -> float:
+        """Train one epoch; the mean loss a step. Raises ModelError when it is not finite."""
+        loss: float = self._model.descend(rng)
+        check_loss(self._config, loss, "in an epoch")
+        return loss
 
 
 class NCLScheme(PlainScheme):
