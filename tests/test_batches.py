@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,16 @@ def test_latest_windows_by_hand() -> None:
     columns = latest_windows(log((1, 2, 0), (1, 5, 1), (1, 3, 2), (2, 4, 0)), np.array([1, 2, 3]), max_length=2)
     assert columns["item_id_list"].tolist() == [[5, 3], [4, 0], [0, 0]]
     assert columns["item_length"].tolist() == [2, 1, 1]
+
+
+def test_only_a_scheme_of_its_own_does_without_batches(planted: AtomicData, tmp_path: Path) -> None:
+    batches, _ = batches_of(planted, "BPRSGD", tmp_path)
+    assert list(batches.epoch(np.random.default_rng(0))) == []
+    entry = replace(load_catalog()["BPR"], batches="none")
+    config = build_config(entry, seed=1, scratch=tmp_path)
+    dataset = build_dataset(config, planted, Interactions.from_rows(planted.interactions, planted.vocabulary))
+    with pytest.raises(ConfigError, match="'batches: none' does not go with 'trainer: epochs'"):
+        build_batches(entry, config, dataset)
 
 
 def test_an_epoch_may_be_a_sample_drawn_anew(planted: AtomicData, tmp_path: Path) -> None:
