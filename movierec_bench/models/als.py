@@ -10,6 +10,7 @@ import torch
 from scipy.sparse import csr_matrix
 
 from movierec_bench.models.base import HistoryModel
+from movierec_bench.models.factors import dot_products
 from movierec_bench.models.parameters import number, whole_number
 
 _STEPS = 3  # of conjugate gradients in a sweep, from where the last sweep ended; Takacs et al.
@@ -63,7 +64,7 @@ class ALS(HistoryModel):
         seen = self.history[self.user_rows(interaction)]
         users = np.zeros((seen.shape[0], self.n_factors), dtype=np.float32)
         improve(users, seen, self.item_vectors, self.alpha, self.reg_weight, 2 * self.n_factors)
-        return torch.from_numpy(users @ self.item_vectors.T)
+        return dot_products(users, self.item_vectors)
 
 
 def improve(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from movierec_bench.models.base import HistoryModel
-from movierec_bench.models.factors import item_factors
+from movierec_bench.models.factors import dot_products, item_factors
 from movierec_bench.models.parameters import number_from, whole_number
 
 
@@ -42,7 +42,7 @@ class FISMProfile(HistoryModel):
         """Float32 [B, n_items] cosines; 0 for a movie without a vector and for a user without a history."""
         # A cosine does not change with the length of the profile, so the sum does for the mean.
         profiles = self.history[self.user_rows(interaction)] @ self.vectors
-        return torch.from_numpy(_unit_rows(profiles) @ _unit_rows(self.vectors).T)
+        return dot_products(_unit_rows(profiles), _unit_rows(self.vectors))
 
 
 def _unit_rows(vectors: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from movierec_bench.models.base import HistoryModel
-from movierec_bench.models.factors import item_factors
+from movierec_bench.models.factors import dot_products, item_factors
 from movierec_bench.models.parameters import whole_number
 
 logger = logging.getLogger(__name__)
@@ -49,4 +49,4 @@ class PureSVD(HistoryModel):
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores of a batch of users."""
         profiles = self.history[self.user_rows(interaction)] @ self.vectors
-        return torch.from_numpy(profiles @ self.vectors.T)
+        return dot_products(profiles, self.vectors)
