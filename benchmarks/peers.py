@@ -19,7 +19,7 @@ class Rows:
 
     Attributes:
         train: csr [users, movies] of ones.
-        users: int [U], users with validation rows.
+        users: int [U], users with validation rows; the first so many where the option ``users`` says so.
         held: csr [users, movies], validation rows.
     """
 
@@ -149,6 +149,7 @@ TASKS = {
 
 if __name__ == "__main__":
     stopwatch = Stopwatch()
-    given = Rows(sys.argv[2])
-    ten = TASKS[sys.argv[1]](given, json.loads(sys.argv[3]), stopwatch)
+    given, asked = Rows(sys.argv[2]), json.loads(sys.argv[3])
+    given.users = given.users[: asked.pop("users", None)]
+    ten = TASKS[sys.argv[1]](given, asked, stopwatch)
     stopwatch.report(recall_plain=given.recall_plain(ten), users=len(given.users))

@@ -137,7 +137,7 @@ COMPARISONS: tuple[Comparison, ...] = (
             ours(model="EASE", parameters={"reg_weight": 250.0}),
             recbole(model="EASE", parameters={"reg_weight": 250.0}),
             peer("rectools_ease", "RecTools", reg_weight=250.0),
-            peer("lenskit_ease", "LensKit", reg_weight=250.0),
+            peer("lenskit_ease", "LensKit", reg_weight=250.0, users=3000),
         ),
         repeats=2,
         reach=(ratio(_ALL, 1 / 4), ratio("rank", 0.6), quality(5e-5)),
@@ -159,7 +159,7 @@ COMPARISONS: tuple[Comparison, ...] = (
             ours(model="UserKNN", name="ours, UserKNN"),
             recbole(model="ItemKNN"),
             peer("implicit_itemknn", "implicit", k=100),
-            peer("lenskit_itemknn", "LensKit", k=100),
+            peer("lenskit_itemknn", "LensKit", k=100, users=3000),
         ),
         reach=(
             ratio(_ALL, 1 / 20),

@@ -280,7 +280,7 @@ def _store_ranking(
     from movierec_bench.recbole_backend.data import Interactions
 
     history = Interactions.from_rows(seen, data.vocabulary)
-    user_ix = np.unique(data.vocabulary.user_ix(users[USER].to_numpy()))
+    user_ix = np.sort(data.vocabulary.user_ix(users[USER].unique()))
     allowed = Filters.parse(job.filter).candidates(data.movies, seen, data.vocabulary)
     best = top_k(fitted.scorer(history), user_ix, history.csr, STORED_K, allowed=allowed)
     job.folder.write_topk(part, topk_frame(best, data.vocabulary))

@@ -134,7 +134,7 @@ def topk_frame(topk: TopK, vocabulary: Vocabulary) -> pd.DataFrame:
     row, column = np.nonzero(topk.item_ix)
     return pd.DataFrame(
         {
-            USER: vocabulary.user_ids(topk.user_ix[row]),
+            USER: vocabulary.user_ids(topk.user_ix)[row],
             ITEM: vocabulary.item_ids(topk.item_ix[row, column]),
             RANK: (column + 1).astype(np.int32),
             SCORE: topk.scores[row, column],
