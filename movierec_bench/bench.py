@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import tempfile
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -36,7 +35,7 @@ from movierec_bench.jobs import (
 )
 from movierec_bench.outputs.leaderboard import Board, build_board
 from movierec_bench.outputs.submission import make_submission
-from movierec_bench.processes import Ended, Send, Task, run_tasks
+from movierec_bench.processes import Ended, Send, Task, run_tasks, usable_cpus
 from movierec_bench.progress import listener
 from movierec_bench.results import (
     BUDGET,
@@ -239,7 +238,7 @@ def _runner(workers: Optional[int], on_ray: bool) -> _Runner:
     if on_ray:
         return partial(run_tasks_on_ray, work=bench_model, workers=workers)
     workers = workers or 1
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, usable_cpus() // workers)
     return partial(run_tasks, work=bench_model, workers=workers, threads=threads)
 
 

@@ -213,6 +213,13 @@ def _write_everything_to(log: Path) -> None:
     )
 
 
+def usable_cpus() -> int:
+    """The cores this process may use: fewer than the machine's under an affinity or a container's quota."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
+
+
 def limit_threads(threads: int) -> None:
     """Let BLAS, OpenMP, torch and numba use so many threads in this process."""
     import numba

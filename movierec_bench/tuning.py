@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from movierec_bench.atomic import read_atomic
 from movierec_bench.catalog import ConfigFolders, ModelEntry, load_catalog, select
 from movierec_bench.cluster import connected, has_room, in_words
 from movierec_bench.jobs import check_positive, command_line, find_dataset, only_run, open_run, protocol_of
+from movierec_bench.processes import usable_cpus
 from movierec_bench.results import BUDGET, FAILED, RunFolder
 from movierec_bench.schema import MAIN_METRIC, ConfigError, DataError, PathLike
 from movierec_bench.search_space import load_space
@@ -278,7 +278,7 @@ def _run_searches(
     data = read_atomic(source)
     train, valid = (read_part(folder.split, name) for name in ("train", "valid"))
     at_once = workers if workers is not None or address is not None else 1
-    with connected(address, cpus=os.cpu_count()):
+    with connected(address, cpus=usable_cpus()):
         import ray
 
         from movierec_bench.ray_trials import SearchRows, run_trials

@@ -27,7 +27,7 @@ from movierec_bench.cluster import _refusal, connected
 from movierec_bench.cluster import environment as environment_here
 from movierec_bench.cluster_tasks import MAX_LOSSES
 from movierec_bench.jobs import Job
-from movierec_bench.processes import Task
+from movierec_bench.processes import Task, usable_cpus
 from movierec_bench.results import RunFolder
 from movierec_bench.schema import BOARD_COLUMNS, ConfigError
 
@@ -183,7 +183,7 @@ def test_a_node_that_dies_halfway_costs_only_its_models(place: Path, ray_cluster
 def assert_same_as_here(place: Path, names: str) -> None:
     """A run on this machine leaves the same, but for times and for the model that is too big for the cluster."""
     with environment(PYTHONPATH=f"{place / 'plugin'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"):
-        one_thread_each = str(os.cpu_count())
+        one_thread_each = str(usable_cpus())
         Command(place, "--models", names, "--out", "here", "--workers", one_thread_each).end()
     there, here = (RunFolder(place / out / "planted") for out in ("there", "here"))
     measured = {"place", "fit_seconds", "rank_seconds", "refit_seconds", "peak_rss_mb"}

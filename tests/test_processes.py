@@ -107,3 +107,11 @@ def test_a_process_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     while psutil.pid_exists(pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not psutil.pid_exists(pid)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux lets a process be bound to cores here")
+def test_a_process_bound_to_one_core_counts_one() -> None:
+    bound = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+    counted = "from movierec_bench.processes import usable_cpus; print(usable_cpus())"
+    done = subprocess.run([sys.executable, "-c", bound + counted], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
