@@ -16,8 +16,9 @@ from scipy.sparse import csr_matrix
 
 from movierec_bench.atomic import AtomicData
 from movierec_bench.catalog import ModelEntry, load_catalog
+from movierec_bench.recbole_backend.building import build_dataset
 from movierec_bench.recbole_backend.config import build_config, load_model_class
-from movierec_bench.recbole_backend.data import Interactions, build_dataset
+from movierec_bench.recbole_backend.data import Interactions
 from movierec_bench.recbole_backend.trainer import FitSettings, fit
 from movierec_bench.schema import Vocabulary
 

@@ -14,9 +14,10 @@ from scipy.stats import chisquare
 
 from movierec_bench.atomic import AtomicData
 from movierec_bench.catalog import load_catalog
-from movierec_bench.recbole_backend.batches import NegativeSampler, build_batches
+from movierec_bench.recbole_backend.batches import NegativeSampler
+from movierec_bench.recbole_backend.building import build_batches, build_dataset
 from movierec_bench.recbole_backend.config import build_config
-from movierec_bench.recbole_backend.data import Interactions, build_dataset
+from movierec_bench.recbole_backend.data import Interactions
 from movierec_bench.recbole_backend.sequences import Prefixes, latest_windows
 from movierec_bench.schema import ConfigError, Vocabulary
 

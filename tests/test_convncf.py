@@ -13,8 +13,9 @@ from recbole.model.general_recommender.convncf import ConvNCF
 from movierec_bench.atomic import AtomicData
 from movierec_bench.catalog import load_catalog
 from movierec_bench.models.convncf import PatchConvNCF
+from movierec_bench.recbole_backend.building import build_dataset
 from movierec_bench.recbole_backend.config import build_config
-from movierec_bench.recbole_backend.data import Interactions, build_dataset
+from movierec_bench.recbole_backend.data import Interactions
 from movierec_bench.schema import ConfigError
 
 

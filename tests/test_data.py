@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from movierec_bench.atomic import AtomicData
 from movierec_bench.catalog import load_catalog
+from movierec_bench.recbole_backend.building import build_dataset
 from movierec_bench.recbole_backend.config import build_config
-from movierec_bench.recbole_backend.data import Interactions, build_dataset, padded_history
+from movierec_bench.recbole_backend.data import Interactions, padded_history
 from movierec_bench.schema import ConfigError, ModelError, Vocabulary
 
 VOCABULARY = Vocabulary(users=np.array([5, 7, 9]), items=np.array([10, 20, 30, 40]))

@@ -11,9 +11,9 @@ import torch
 
 from movierec_bench.atomic import AtomicData
 from movierec_bench.catalog import load_catalog
-from movierec_bench.recbole_backend.batches import build_batches
+from movierec_bench.recbole_backend.building import build_batches, build_dataset
 from movierec_bench.recbole_backend.config import build_config, load_model_class
-from movierec_bench.recbole_backend.data import Interactions, build_dataset
+from movierec_bench.recbole_backend.data import Interactions
 from movierec_bench.recbole_backend.distillation import DistillationScheme
 from movierec_bench.recbole_backend.trainer import seed_everything
 

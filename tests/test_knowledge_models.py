@@ -19,8 +19,9 @@ from movierec_bench.atomic import AtomicData
 from movierec_bench.catalog import load_catalog
 from movierec_bench.models.mkr import VectorCrossCompressUnit
 from movierec_bench.models.relations import times_matrix_of
+from movierec_bench.recbole_backend.building import build_dataset
 from movierec_bench.recbole_backend.config import build_config, load_model_class
-from movierec_bench.recbole_backend.data import Interactions, build_dataset
+from movierec_bench.recbole_backend.data import Interactions
 from movierec_bench.recbole_backend.pairs import score_pairs_of_ids
 from movierec_bench.recbole_backend.trainer import FitSettings, fit, seed_everything
 

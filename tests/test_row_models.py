@@ -18,8 +18,9 @@ from torch.nn.functional import log_softmax, normalize
 from movierec_bench.atomic import AtomicData
 from movierec_bench.catalog import load_catalog
 from movierec_bench.models.rows import RowLinear, RowLists, multinomial_loss
+from movierec_bench.recbole_backend.building import build_dataset
 from movierec_bench.recbole_backend.config import build_config, load_model_class
-from movierec_bench.recbole_backend.data import Interactions, build_dataset
+from movierec_bench.recbole_backend.data import Interactions
 from movierec_bench.recbole_backend.trainer import seed_everything
 from movierec_bench.schema import USER_FIELD
 

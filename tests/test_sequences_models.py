@@ -21,8 +21,9 @@ from movierec_bench.models.bert4rec import top_votes
 from movierec_bench.models.s3rec import attribute_table, draw_segments
 from movierec_bench.models.windows import softmax_loss
 from movierec_bench.ranking import top_k
+from movierec_bench.recbole_backend.building import build_dataset
 from movierec_bench.recbole_backend.config import build_config, load_model_class
-from movierec_bench.recbole_backend.data import Interactions, build_dataset
+from movierec_bench.recbole_backend.data import Interactions
 from movierec_bench.recbole_backend.pretraining import S3RecScheme
 from movierec_bench.recbole_backend.trainer import FitSettings, fit
 from movierec_bench.schema import ConfigError

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from movierec_bench.atomic import AtomicData
 from movierec_bench.catalog import load_catalog
 from movierec_bench.models.windows import next_movies
-from movierec_bench.recbole_backend.batches import NegativeSampler, build_batches
+from movierec_bench.recbole_backend.batches import NegativeSampler
+from movierec_bench.recbole_backend.building import build_batches, build_dataset
 from movierec_bench.recbole_backend.config import build_config, load_model_class
-from movierec_bench.recbole_backend.data import Interactions, build_dataset
+from movierec_bench.recbole_backend.data import Interactions
 from movierec_bench.recbole_backend.knowledge_vectors import KnowledgeVectors
 from movierec_bench.recbole_backend.scorer import score_blocks
 from movierec_bench.recbole_backend.sequence_data import negative_history, ranking_columns

@@ -8,14 +8,11 @@ from typing import Any, Optional, Protocol
 import numpy as np
 import torch
 from recbole.data.interaction import Interaction
-from recbole.utils import InputType, ModelType
+from recbole.utils import InputType
 
-from movierec_bench.catalog import ModelEntry
 from movierec_bench.recbole_backend.data import Interactions
 from movierec_bench.recbole_backend.sequence_data import negative_history
 from movierec_bench.recbole_backend.sequences import Prefixes
-from movierec_bench.recbole_backend.triples import KnowledgeBatches, TripleBatches
-from movierec_bench.recbole_backend.windows import WindowBatches
 from movierec_bench.schema import ITEM_FIELD, LABEL_FIELD, USER_FIELD, ConfigError
 
 _REDRAWS = 100  # a negative that still hits a seen movie after so many draws belongs to a user who saw nearly all
@@ -26,31 +23,6 @@ class Batches(Protocol):
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Interaction]:
         """The batches of one epoch, in an order drawn from ``rng``."""
-
-
-def build_batches(entry: ModelEntry, config: Any, dataset: Any) -> Batches:
-    """The batches that suit a model. Raises ConfigError for settings that contradict each other."""
-    rows: Interactions = dataset.interactions
-    if entry.batches == "none" and entry.scheme != "plain":
-        return NoBatches()
-    if entry.batches == "users":
-        return IdBatches(USER_FIELD, rows.user_ix, config["train_batch_size"])
-    if entry.batches == "items":
-        return IdBatches(ITEM_FIELD, rows.item_ix, config["train_batch_size"])
-    if entry.batches == "interactions":
-        batches = InteractionBatches(rows, config, NegativeSampler.from_config(rows, config))
-        return WithMovies(batches, dataset.item_feat) if config["MODEL_TYPE"] == ModelType.CONTEXT else batches
-    if entry.batches == "knowledge":
-        interactions = InteractionBatches(rows, config, NegativeSampler.from_config(rows, config))
-        return KnowledgeBatches(interactions, TripleBatches(dataset, config))
-    if entry.batches == "windows":
-        return WindowBatches(rows, config["MAX_ITEM_LIST_LENGTH"], config["train_batch_size"])
-    if entry.batches == "sequences":
-        return SequenceBatches(dataset, config, NegativeSampler.from_config(rows, config))
-    raise ConfigError(
-        f"{entry.path}: 'batches: {entry.batches}' does not go with 'trainer: {entry.trainer}'; "
-        "expected interactions, users, sequences or windows"
-    )
 
 
 class NegativeSampler:

@@ -40,7 +40,7 @@ compat.apply()
 
 from recbole.data.dataset import Dataset, KnowledgeBasedDataset  # noqa: E402
 from recbole.data.interaction import Interaction  # noqa: E402
-from recbole.utils.enum_type import FeatureSource, FeatureType, ModelType  # noqa: E402
+from recbole.utils.enum_type import FeatureSource, FeatureType  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -123,24 +123,6 @@ def _sort_within(order: np.ndarray, values: np.ndarray, starts: np.ndarray) -> n
         rows = order[starts[group] : starts[group + 1]]
         result[starts[group] : starts[group + 1]] = rows[np.argsort(values[rows], kind="mergesort")]
     return result
-
-
-def build_dataset(config: Any, data: AtomicData, train: Interactions) -> Dataset:
-    """The RecBole dataset of training rows that suits a model's type.
-
-    Args:
-        config: the model's RecBole Config.
-        data: the atomic files; only movies and knowledge triples are read from it.
-        train: rows the model may learn from.
-
-    Returns:
-        A RecBole ``Dataset`` (sequential or knowledge-based where the model is), in its final
-        format, with ``interactions`` (these rows) and ``movies`` (a table by item_ix) besides.
-    """
-    from movierec_bench.recbole_backend.sequence_data import SequentialArrays  # which builds on this module
-
-    by_type = {ModelType.SEQUENTIAL: SequentialArrays, ModelType.KNOWLEDGE: KnowledgeArrays}
-    return by_type.get(config["MODEL_TYPE"], GeneralArrays)(config, data, train)
 
 
 class ArrayBacked:

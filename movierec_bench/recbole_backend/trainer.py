@@ -16,9 +16,10 @@ from recbole.data.interaction import Interaction
 
 from movierec_bench.atomic import AtomicData
 from movierec_bench.catalog import ModelEntry
-from movierec_bench.recbole_backend.batches import Batches, build_batches
+from movierec_bench.recbole_backend.batches import Batches
+from movierec_bench.recbole_backend.building import build_batches, build_dataset
 from movierec_bench.recbole_backend.config import build_config, effective_parameters, load_model_class
-from movierec_bench.recbole_backend.data import Interactions, build_dataset
+from movierec_bench.recbole_backend.data import Interactions
 from movierec_bench.recbole_backend.schemes import build_scheme
 from movierec_bench.recbole_backend.scorer import ScoreBlock, dataset_of, give_history, score_blocks
 from movierec_bench.schema import EpochRecord

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from recbole.data.interaction import Interaction
 
-if TYPE_CHECKING:
-    from movierec_bench.recbole_backend.batches import Batches
+from movierec_bench.recbole_backend.batches import Batches
 
 _REDRAWS = 100  # a tail that is still a true one after so many draws belongs to a head linked to nearly everything
 
