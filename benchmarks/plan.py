@@ -209,7 +209,7 @@ COMPARISONS: tuple[Comparison, ...] = (
             FULL,
             (
                 ours(model=name, epochs=1, parameters={**changes, "rows_per_epoch": 8192}),
-                recbole(model=name, epochs=0, parameters=changes, rank_seconds=120),
+                recbole(model=name, epochs=0, parameters=changes, rank_seconds=60),
             ),
             reach=(user_ratio(1 / 10),),
         )
