@@ -204,7 +204,8 @@ def cross_validate(validation: Validation, rule: Rule, fold: np.ndarray, steps: 
     """The mix that a greedy search under ``rule`` comes to, judged on users it was not chosen on.
 
     For each fold a greedy search runs on the other folds. The number of models is the one whose mixes
-    were best on the users left out, and the weights of the folds' mixes of that many models are added up.
+    were best on the users left out, and the weights of the folds' mixes of that many models are added up. A model
+    that a single fold's search took was most likely lucky there, and is left out.
 
     Args:
         validation: what to choose and judge on.
@@ -217,8 +218,12 @@ def cross_validate(validation: Validation, rule: Rule, fold: np.ndarray, steps: 
     paths = [greedy(objective, ~users, steps) for users in left_out]
     recalls = tuple(_left_out_recall(mixes, left_out) for mixes in zip(*paths))
     best = int(np.argmax(recalls))
-    total = tuple(float(weight) for weight in np.sum([path[best].weights for path in paths], axis=0))
-    weights = without_idle(objective, total, np.ones(validation.n_users, dtype=bool))
+    chosen = np.array([path[best].weights for path in paths])
+    total = chosen.sum(axis=0)
+    steady = (chosen > 0).sum(axis=0) > 1
+    if steady.any():
+        total[~steady] = 0
+    weights = without_idle(objective, tuple(total.tolist()), np.ones(validation.n_users, dtype=bool))
     return Trial(rule, weights, recalls[best], recalls)
 
 

@@ -178,3 +178,23 @@ def test_each_segment_gets_its_best_model() -> None:
     there = Validation(items, None, validation.held_start, validation.held_items)
     segment = np.array(["early"] * 20 + ["late"] * 20)
     assert best_member_by_segment(there, segment) == {"early": 0, "late": 1}
+
+
+def test_a_model_that_a_single_fold_took_is_left_out() -> None:
+    """One strong model with 20 of noise: whatever joins it did so by luck, mostly in one fold."""
+    validation = oracles((2.0, None), *[(0.0, None)] * 20, n_users=100)
+    rule, fold = Rule.of("rrf"), folds_of(100, 5, seed=1)
+    objective = Objective(validation, rule)
+    trial = cross_validate(validation, rule, fold, steps=4)
+    best = int(np.argmax(trial.steps))
+    mixes = np.array([greedy(objective, fold != number, 4)[best].weights for number in range(5)])
+    folds_that_took_it = (mixes > 0).sum(axis=0)
+    assert trial.weights[0] > 0
+    assert (folds_that_took_it == 1).any()
+    assert all(weight == 0 for weight, folds in zip(trial.weights, folds_that_took_it) if folds == 1)
+
+
+def test_folds_that_agree_on_nothing_still_make_a_mix() -> None:
+    validation = oracles(*[(0.0, None)] * 30, n_users=40)
+    trial = cross_validate(validation, Rule.of("vote"), folds_of(40, 2, seed=0), steps=1)
+    assert sum(trial.weights) > 0
