@@ -114,13 +114,13 @@ class Trial:
         rule: the rule.
         weights: the weights, one a model, of the mix that it comes to.
         recall: mean Recall@10 of users that the mix judging them was not chosen on.
-        steps: recall by the number of models mixed, from one.
+        single_recall: the same of single models.
     """
 
     rule: Rule
     weights: Weights
     recall: float
-    steps: tuple[float, ...]
+    single_recall: float
 
 
 @dataclass(frozen=True)
@@ -161,11 +161,15 @@ def greedy(objective: Objective, users: np.ndarray, steps: int) -> list[Step]:
     return path
 
 
+def best_step(path: Sequence[Step], users: np.ndarray) -> Step:
+    """The best mix on ``users``, bool [U], of those that ``greedy`` passes through; the first of equal ones."""
+    means = np.array([step.per_user[users].mean() for step in path])
+    return path[int(np.argmax(means.round(12)))]
+
+
 def greedy_weights(objective: Objective, users: np.ndarray, steps: int) -> Weights:
     """The best mix that ``greedy`` passes through on ``users``, without the models it does as well without."""
-    path = greedy(objective, users, steps)
-    means = np.array([step.per_user[users].mean() for step in path])
-    return without_idle(objective, path[int(np.argmax(means.round(12)))].weights, users)
+    return without_idle(objective, best_step(greedy(objective, users, steps), users).weights, users)
 
 
 def fitted_weights(objective: Objective, users: np.ndarray) -> Weights:
@@ -200,27 +204,28 @@ def without_idle(objective: Objective, weights: Weights, users: np.ndarray) -> W
 
 
 def cross_validate(validation: Validation, rule: Rule, fold: np.ndarray, steps: int) -> Trial:
-    """The mix that a greedy search under ``rule`` comes to, judged on users it was not chosen on.
+    """The mix that greedy searches under ``rule`` come to, judged on users they were not chosen on.
 
-    For each fold a greedy search adds ``steps`` models on the other folds, and the weights of all folds' mixes
-    are added up: many models, each for a reason that other users share. Stopping where the users left out were
-    served best was tried and did worse on users that neither had seen: one more thing to be lucky in. Should the
-    mixes not be better than the folds' single best models, these are what is mixed.
+    For each fold a greedy search runs on the other folds and keeps its best mix; the weights of all of these are
+    added up. To mix as many models as served the users left out best was tried, and did worse on users that neither
+    had seen: one more thing to be lucky in. Should the mixes not beat the folds' single best models, these are mixed.
 
     Args:
         validation: what to choose and judge on.
         rule: the rule.
         fold: integers [U], each user's fold, from 0.
-        steps: models a fold adds.
+        steps: the most models that a fold mixes.
     """
     objective = Objective(validation, rule)
     left_out = [fold == number for number in range(int(fold.max()) + 1)]
     paths = [greedy(objective, ~users, steps) for users in left_out]
-    recalls = tuple(_left_out_recall(mixes, left_out) for mixes in zip(*paths))
-    taken = steps - 1 if recalls[-1] > recalls[0] else 0
-    total = tuple(float(weight) for weight in np.sum([path[taken].weights for path in paths], axis=0))
+    mixes = [best_step(path, ~users) for path, users in zip(paths, left_out)]
+    singles = [path[0] for path in paths]
+    recall, single_recall = (_left_out_recall(chosen, left_out) for chosen in (mixes, singles))
+    chosen = mixes if recall > single_recall else singles
+    total = tuple(float(weight) for weight in np.sum([mix.weights for mix in chosen], axis=0))
     weights = without_idle(objective, total, np.ones(validation.n_users, dtype=bool))
-    return Trial(rule, weights, recalls[taken], recalls)
+    return Trial(rule, weights, max(recall, single_recall), single_recall)
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial:

@@ -163,7 +163,7 @@ def _search_notes(trials: Sequence[Trial], users: int, folds: np.ndarray, steps:
         "folds": int(folds.max()) + 1,
         "steps": steps,
         "seed": seed,
-        f"best_single_out_of_fold_{MAIN_METRIC}": round(max(trial.steps[0] for trial in trials), 6),
+        f"best_single_out_of_fold_{MAIN_METRIC}": round(max(trial.single_recall for trial in trials), 6),
         f"out_of_fold_{MAIN_METRIC}": {rule_text(trial.rule): round(trial.recall, 6) for trial in trials},
     }
 
