@@ -168,6 +168,14 @@ def test_auto_finds_the_models_that_add_to_each_other_and_beats_the_best(run: Ru
     assert f"{made.difference:+.4f}" in made.describe()
 
 
+def test_auto_never_mixes_the_baseline_of_chance(tmp_path: Path) -> None:
+    """Here it is called Random and knows much, so that any search would take it."""
+    names = {"Random": Oracle(4.0), "Even": Oracle(1.0, "even"), "Odd": Oracle(1.0, "odd")}
+    there = write_run(tmp_path, names)
+    assert "Random" in ensemble(there.path, method="greedy").recipe.members
+    assert "Random" not in ensemble(there.path, folds=3, steps=4).recipe.members
+
+
 def test_fitting_gives_noise_less_weight(run: RunFolder) -> None:
     for method in ("fit", "greedy"):
         weights = ensemble(run.path, method=method, name=f"{method}-linear").recipe.weights

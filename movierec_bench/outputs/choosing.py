@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Optional, Union
 
 import numpy as np
@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 SEARCH_USERS = 10_000  # users that a search looks at, drawn where there are more
 FOLDS = 5
 STEPS = 20  # models that a greedy search mixes at most
+CHANCE = "Random"  # knows nothing; a search would take it for want of a better step
 
 Numbers = Union[str, Sequence[float]]
 Named = Union[str, Mapping[str, Any]]
@@ -143,6 +144,8 @@ def _fitted(choice: Choice) -> Recipe:
 
 
 def _searched(choice: Choice) -> Recipe:
+    knowing = tuple(name for name in choice.members if name != CHANCE)
+    choice = replace(choice, members=knowing if len(knowing) > 1 else choice.members)
     users, validation = read_validation(
         choice.run, choice.members, choice.data.vocabulary, SEARCH_USERS, choice.seed, with_scores=True
     )
