@@ -103,9 +103,14 @@ def _circumstances() -> dict[str, Any]:
 
 
 def _revision() -> str:
-    """The commit measured, with ``-dirty`` where files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-    return subprocess.run(command, cwd=HERE, check=True, capture_output=True, text=True).stdout.strip()
+    """The commit measured, with ``-dirty`` where files other than the results differ from it."""
+
+    def git(*command: str) -> str:
+        return subprocess.run(["git", *command], cwd=HERE, check=True, capture_output=True, text=True).stdout.strip()
+
+    recorded = (":(top)", f":(exclude){RESULTS.name}", ":(exclude)README.md")
+    dirty = git("diff", "--name-only", "HEAD", "--", *recorded)
+    return git("rev-parse", "--short", "HEAD") + ("-dirty" if dirty else "")
 
 
 def _processor() -> str:
