@@ -76,6 +76,14 @@ def test_the_likelihood_and_its_gradient_by_hand() -> None:
     torch.testing.assert_close(found, gradient)
 
 
+def test_a_second_backward_pass_fails_instead_of_being_wrong() -> None:
+    scores = torch.zeros(3, 4, requires_grad=True)
+    loss = multinomial_loss(scores, lists())
+    loss.backward(retain_graph=True)
+    with pytest.raises(TypeError):
+        loss.backward()
+
+
 RECBOLES = {
     "MultiVAE": (MultiVAE, lambda model, batch: model.calculate_loss(batch)),
     "MultiDAE": (MultiDAE, lambda model, batch: model.calculate_loss(batch)),

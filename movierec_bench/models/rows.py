@@ -131,8 +131,10 @@ class _MultinomialLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor, None]:
-        rows, share = ctx.rows, outer[0] / len(ctx.logarithms)
-        gradient = ctx.logarithms.exp_().mul_((share * rows.counts)[:, None])
+        rows, logarithms = ctx.rows, ctx.logarithms
+        ctx.logarithms = None  # a second pass would find them overwritten: it fails instead
+        share = outer[0] / len(logarithms)
+        gradient = logarithms.exp_().mul_((share * rows.counts)[:, None])
         gradient.index_put_((rows.row, rows.columns), -share, accumulate=True)
         return gradient, None
 
