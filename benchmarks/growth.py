@@ -8,7 +8,10 @@ from benchmarks.compare import RESULTS, measure, record
 from benchmarks.plan import ours
 from benchmarks.workloads import SCALES, Workload, draw, prepare
 
-MODELS = ("EASE", "SideEASE", "ItemKNN", "UserKNN", "PureSVD", "SVD", "RP3beta", "ALS", "FISMProfile")
+MODELS = (
+    *("EASE", "SideEASE", "UserEASE", "ItemUserEASE", "ADMMSLIM", "EASER", "SLIM"),
+    *("ItemKNN", "UserKNN", "AsymKNN", "RP3beta", "PureSVD", "SVD", "NCEPLRec", "ALS", "FISMProfile"),
+)
 _CONVERT = "convert"
 
 
