@@ -9,7 +9,7 @@ from benchmarks.plan import ours
 from benchmarks.workloads import SCALES, Workload, draw, prepare
 
 MODELS = (
-    *("EASE", "SideEASE", "UserEASE", "ItemUserEASE", "ADMMSLIM", "EASER", "SLIM"),
+    *("EASE", "SideEASE", "UserEASE", "ItemUserEASE", "EASER", "SLIM"),
     *("ItemKNN", "UserKNN", "AsymKNN", "RP3beta", "PureSVD", "SVD", "NCEPLRec", "ALS", "FISMProfile"),
 )
 _CONVERT = "convert"
