@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Optional, Union
 
-import numba
 import numpy as np
 import pandas as pd
 import torch
 from scipy.sparse import csr_matrix
 
+from movierec_bench.product_ranking import ProductRanking
+from movierec_bench.products import Products
+from movierec_bench.ranking_kernels import Masks, kept_best
 from movierec_bench.schema import ITEM, RANK, SCORE, USER, K, ModelError, Vocabulary
 
 # Bytes, the most one block of scores may take. The C library hands a freed block of 32 MiB or more back to the system,
@@ -23,6 +25,8 @@ from movierec_bench.schema import ITEM, RANK, SCORE, USER, K, ModelError, Vocabu
 BLOCK_BYTES = 28 * 2**20
 
 Scores = Union[torch.Tensor, np.ndarray]
+ScoreBlock = Callable[[np.ndarray], Scores]
+RankBlock = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Candidates:
 
 
 def top_k(
-    score_block: Callable[[np.ndarray], Scores],
+    score_block: ScoreBlock,
     user_ix: np.ndarray,
     seen: csr_matrix,
     k: int,
@@ -87,7 +91,8 @@ def top_k(
 
     Args:
         score_block: Called with int64 [B], the ``user_ix`` of a block; returns float32 [B, n_item_ix], a
-            tensor on any device or an array, column 0 padding. It is not modified.
+            tensor on any device or an array, column 0 padding. It is not modified. Of
+            :class:`products.Products` only the scores that matter are worked out.
         user_ix: Integers [U], each from 1 to n_user_ix - 1.
         seen: [n_user_ix, n_item_ix]; every stored entry is a movie the user has seen.
         k: Movies a user gets, at least 1; fewer where fewer can rank.
@@ -113,10 +118,11 @@ def top_k(
     _check_keys(allowed, seen)
     best_items = np.zeros((len(user_ix), k), dtype=np.int32)
     best_scores = np.full((len(user_ix), k), np.nan, dtype=np.float32)
+    rank_block = _block_ranking(score_block, seen, allowed)
     rows = max(1, block_bytes // (4 * n_item_ix))
     for start in range(0, len(user_ix), rows):
         block = slice(start, start + rows)
-        _rank_block(score_block, user_ix[block], seen, allowed, best_items[block], best_scores[block])
+        rank_block(user_ix[block], best_items[block], best_scores[block])
     return TopK(user_ix=user_ix, item_ix=best_items, scores=best_scores)
 
 
@@ -142,155 +148,31 @@ def topk_frame(topk: TopK, vocabulary: Vocabulary) -> pd.DataFrame:
     )
 
 
-def _rank_block(
-    score_block: Callable[[np.ndarray], Scores],
-    user_ix: np.ndarray,
-    seen: csr_matrix,
-    allowed: Candidates,
-    best_items: np.ndarray,
-    best_scores: np.ndarray,
-) -> None:
-    """Scores and ranks one block; a function of its own so that its scores are freed before the next."""
-    scores = score_block(user_ix)
-    _check_scores(scores, (len(user_ix), seen.shape[1]))
-    if isinstance(scores, torch.Tensor):
-        scores = scores.detach()
-        if scores.device.type != "cpu":
-            best_items[:], best_scores[:] = _sorted_best(scores, user_ix, seen, allowed, best_items.shape[1])
-            return
-        scores = scores.numpy()
-    _kept_best(
-        np.ascontiguousarray(scores),
-        user_ix,
+def _block_ranking(score_block: ScoreBlock, seen: csr_matrix, allowed: Candidates) -> RankBlock:
+    """A function that fills a block's rows of the result; its scores are freed when it returns."""
+    masks = Masks(
         seen.indptr.astype(np.int64, copy=False),  # scipy has two index types; one kernel is compiled
         seen.indices.astype(np.int32, copy=False),
         allowed.item_key,
         allowed.user_key,
         allowed.at_least,
-        best_items,
-        best_scores,
     )
+    if isinstance(score_block, Products) and ProductRanking.suits(score_block):
+        ranking = ProductRanking(score_block, seen.shape[1])
+        return lambda user_ix, items, scores: ranking.keep_best(user_ix, masks, items, scores)
 
+    def rank_block(user_ix: np.ndarray, best_items: np.ndarray, best_scores: np.ndarray) -> None:
+        scores = score_block(user_ix)
+        _check_scores(scores, (len(user_ix), seen.shape[1]))
+        if isinstance(scores, torch.Tensor):
+            scores = scores.detach()
+            if scores.device.type != "cpu":
+                best_items[:], best_scores[:] = _sorted_best(scores, user_ix, seen, allowed, best_items.shape[1])
+                return
+            scores = scores.numpy()
+        kept_best(np.ascontiguousarray(scores), user_ix, masks, best_items, best_scores)
 
-# The kernel for scores in main memory. Its bounded heap, whose root is the worst movie kept, is built in the
-# user's row of the result itself; sorting it there leaves the row best first.
-
-
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _kept_best(
-    scores: np.ndarray,
-    user_ix: np.ndarray,
-    seen_start: np.ndarray,
-    seen_items: np.ndarray,
-    item_key: np.ndarray,
-    user_key: np.ndarray,
-    at_least: int,
-    best_items: np.ndarray,
-    best_scores: np.ndarray,
-) -> None:
-    """Fills ``best_items`` (of zeros) and ``best_scores`` (of NaN), both [B, K], from ``scores`` [B, n]."""
-    for row in numba.prange(len(user_ix)):
-        user = user_ix[row]
-        seen = seen_items[seen_start[user] : seen_start[user + 1]]
-        limit = user_key[user]
-        items, values = best_items[row], best_scores[row]
-        kept = _keep_best(_masked_row(scores[row], seen, item_key, limit, True), items, values)
-        if kept < min(at_least, len(items)):
-            others = _masked_row(scores[row], seen, item_key, limit, False)
-            room = slice(kept, min(at_least, len(items)))
-            _keep_best(others, items[room], values[room])
-
-
-@numba.njit(cache=True, nogil=True)
-def _masked_row(scores: np.ndarray, seen: np.ndarray, item_key: np.ndarray, limit: float, inside: bool) -> np.ndarray:
-    """A copy of ``scores`` [n]: -inf for NaN, seen movies, padding, and what is not inside the limit (or is)."""
-    masked = np.empty_like(scores)
-    for item in range(len(scores)):
-        candidate = (item_key[item] <= limit) == inside
-        masked[item] = scores[item] if candidate and not np.isnan(scores[item]) else -np.inf
-    for item in seen:
-        masked[item] = -np.inf
-    masked[0] = -np.inf
-    return masked
-
-
-@numba.njit(cache=True, nogil=True)
-def _keep_best(masked: np.ndarray, items: np.ndarray, values: np.ndarray) -> int:
-    """Fills ``items`` and ``values`` from ``masked`` [n], best first; returns how many there are."""
-    kept = _collect(masked, _just_below_best(masked, items, values), items, values)
-    for end in range(kept - 1, 0, -1):
-        item, score = items[end], values[end]
-        items[end], values[end] = items[0], values[0]
-        _sink(items, values, end, item, score)
-    return kept
-
-
-@numba.njit(cache=True, nogil=True)
-def _collect(masked: np.ndarray, threshold: np.float32, items: np.ndarray, values: np.ndarray) -> int:
-    """Makes a heap of the best scores above the threshold; returns how many there are."""
-    kept = 0
-    for item in range(len(masked)):
-        score = masked[item]
-        if not score > threshold:
-            continue
-        if kept < len(items):
-            _rise(items, values, kept, item, score)
-            kept += 1
-        else:
-            _sink(items, values, kept, item, score)
-        if kept == len(items):
-            threshold = values[0]  # an equal score that comes later has the larger item_ix, and loses
-    return kept
-
-
-@numba.njit(cache=True, nogil=True)
-def _just_below_best(masked: np.ndarray, items: np.ndarray, values: np.ndarray) -> np.float32:
-    """A threshold that K movies exceed, and few more do; -inf where there may be fewer than K.
-
-    It lies just below the K-th highest among the highest scores of 2 K groups of movies. Starting from it
-    spares the heap most of its work, which halves the time at K = 100. ``items`` and ``values`` are scratch.
-    """
-    groups = min(2 * len(items), len(masked))
-    highest = masked[:groups].copy()
-    for start in range(groups, len(masked), groups):
-        for group in range(min(groups, len(masked) - start)):
-            highest[group] = max(highest[group], masked[start + group])
-    nothing = np.float32(-np.inf)
-    enough = _collect(highest, nothing, items, values) == len(items)
-    return np.nextafter(values[0], nothing) if enough else nothing
-
-
-@numba.njit(cache=True, nogil=True)
-def _rise(items: np.ndarray, values: np.ndarray, place: int, item: int, score: float) -> None:
-    """Adds a movie to the heap of the first ``place`` entries."""
-    while place > 0:
-        parent = (place - 1) // 2
-        if not _worse(item, score, items[parent], values[parent]):
-            break
-        items[place], values[place] = items[parent], values[parent]
-        place = parent
-    items[place], values[place] = item, score
-
-
-@numba.njit(cache=True, nogil=True)
-def _sink(items: np.ndarray, values: np.ndarray, size: int, item: int, score: float) -> None:
-    """Replaces the root of the heap of the first ``size`` entries by a movie."""
-    place = 0
-    while 2 * place + 1 < size:
-        child = 2 * place + 1
-        if child + 1 < size and _worse(items[child + 1], values[child + 1], items[child], values[child]):
-            child += 1
-        if not _worse(items[child], values[child], item, score):
-            break
-        items[place], values[place] = items[child], values[child]
-        place = child
-    items[place], values[place] = item, score
-
-
-@numba.njit(cache=True, nogil=True)
-def _worse(item: int, score: float, other_item: int, other_score: float) -> bool:
-    """Does the first movie rank below the other?"""
-    return score < other_score or (score == other_score and item > other_item)
+    return rank_block
 
 
 # The path for scores on any other device.

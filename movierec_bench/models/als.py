@@ -10,7 +10,7 @@ import torch
 from scipy.sparse import csr_matrix
 
 from movierec_bench.models.base import HistoryModel
-from movierec_bench.models.factors import dot_products
+from movierec_bench.models.embeddings import EmbeddingModel, without_bias
 from movierec_bench.models.parameters import number, whole_number
 
 _STEPS = 3  # of conjugate gradients in a sweep, from where the last sweep ended; Takacs et al.
@@ -19,7 +19,7 @@ _NOTHING = 1e-30  # the square of a residual that is as good as none; one of les
 _FIRST_SIZE = 0.1  # standard deviation of the vectors a fit begins with
 
 
-class ALS(HistoryModel):
+class ALS(EmbeddingModel, HistoryModel):
     """Vectors x_u of users and y_i of movies that minimise the weighted squared error of the whole 0/1 matrix,
 
         sum_(u, i) c_ui (p_ui - x_u y_i)^2 + reg_weight (sum_u |x_u|^2 + sum_i |y_i|^2),
@@ -59,12 +59,16 @@ class ALS(HistoryModel):
             improve(users, self.history, self.item_vectors, self.alpha, self.reg_weight, _STEPS)
             improve(self.item_vectors, watchers, users, self.alpha, self.reg_weight, _STEPS)
 
-    def full_sort_predict(self, interaction: Any) -> torch.Tensor:
-        """Float32 [B, n_items] scores of a batch of users."""
+    def user_embeddings(self, interaction: Any) -> torch.Tensor:
+        """Float32 [B, n_factors], solved for from the history in force."""
         seen = self.history[self.user_rows(interaction)]
         users = np.zeros((seen.shape[0], self.n_factors), dtype=np.float32)
         improve(users, seen, self.item_vectors, self.alpha, self.reg_weight, 2 * self.n_factors)
-        return dot_products(users, self.item_vectors)
+        return torch.from_numpy(users)
+
+    def item_embeddings(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The movies' vectors, without a bias."""
+        return without_bias(torch.from_numpy(self.item_vectors))
 
 
 def improve(

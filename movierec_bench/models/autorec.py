@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from movierec_bench.models.base import HistoryModel
+from movierec_bench.models.embeddings import EmbeddingModel
 from movierec_bench.models.parameters import choice, number_from, whole_number
 from movierec_bench.models.rows import RowLinear, RowLists, sample_zeros
 
@@ -16,7 +17,7 @@ _ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "identi
 LOSSES = ("BCE", "MSE")
 
 
-class AutoRec(HistoryModel):
+class AutoRec(EmbeddingModel, HistoryModel):
     """U-AutoRec: a user's row is squeezed through a hidden layer and read off again for all movies.
 
     The paper minimises ``sum_u |r_u - h(r_u)|^2 over the observed entries + reg / 2 * (|W|^2 + |V|^2)`` with
@@ -38,10 +39,13 @@ class AutoRec(HistoryModel):
         """The loss of the batch's users, a mean over users."""
         return self.network.loss(RowLists.of(self.history, interaction[self.USER_ID]))
 
-    def full_sort_predict(self, interaction: Any) -> torch.Tensor:
-        """Float32 [B, n_items] outputs before the logistic function, which changes no order."""
-        scores: torch.Tensor = self.network(RowLists.of(self.history, interaction[self.USER_ID]))
-        return scores
+    def user_embeddings(self, interaction: Any) -> torch.Tensor:
+        """Float32 [B, hidden_size]: the hidden layer."""
+        return self.network.hidden(RowLists.of(self.history, interaction[self.USER_ID]))
+
+    def item_embeddings(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The output layer; its scores come before the logistic function, which changes no order."""
+        return self.network.decoder.weight, self.network.decoder.bias
 
 
 class AutoencoderNetwork(nn.Module):

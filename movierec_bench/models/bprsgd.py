@@ -11,6 +11,7 @@ from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType, ModelType
 from torch import nn
 
+from movierec_bench.models.embeddings import EmbeddingModel
 from movierec_bench.models.parameters import number, number_from, whole_number
 
 _FIRST_SIZE = 0.1  # standard deviation of the vectors a fit begins with
@@ -19,7 +20,7 @@ _SLOTS_A_MOVIE = 16  # of the table negatives are drawn from, on average
 _REDRAWS = 100  # a negative that still hits a seen movie after so many draws is given up, and the step with it
 
 
-class BPRSGD(GeneralRecommender):
+class BPRSGD(EmbeddingModel, GeneralRecommender):
     """Scores ``b_i + x_u y_i`` that put a movie i a user has watched above a movie j the user has not.
 
     A step draws a training row (u, i) and a j, and with ``s = 1 / (1 + exp(score_ui - score_uj))`` moves
@@ -62,9 +63,13 @@ class BPRSGD(GeneralRecommender):
             parameter.data.copy_(torch.from_numpy(array))  # a view of the parameter, but for a model on a GPU
         return loss
 
-    def full_sort_predict(self, interaction: Any) -> torch.Tensor:
-        """Float32 [B, n_items] scores of a batch of users."""
-        return self.user_vectors[interaction[self.USER_ID]] @ self.item_vectors.T + self.item_biases
+    def user_embeddings(self, interaction: Any) -> torch.Tensor:
+        """Float32 [B, n_factors] of a batch of users."""
+        return self.user_vectors[interaction[self.USER_ID]]
+
+    def item_embeddings(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The movies' vectors and biases."""
+        return self.item_vectors, self.item_biases
 
 
 class BlockedRows:

@@ -1,9 +1,8 @@
-"""Vectors of users and movies: their dot products, and those of the truncated singular value decomposition."""
+"""Vectors of movies from the truncated singular value decomposition."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import eigsh
 
@@ -45,18 +44,3 @@ def _leading_eigenvectors(gram: np.ndarray, n_factors: int, seed: int) -> tuple[
         eigenvalues, vectors = eigsh(gram, n_factors, v0=first)
     order = np.argsort(-eigenvalues)[:n_factors]
     return eigenvalues[order], vectors[:, order]
-
-
-def dot_products(users: np.ndarray, items: np.ndarray) -> torch.Tensor:
-    """Scores of vectors: ``users @ items.T``.
-
-    torch multiplies: NumPy's threads go on waiting for more after a product, on the cores that the ranking needs.
-
-    Args:
-        users: float32 [B, f].
-        items: float32 [n_items, f].
-
-    Returns:
-        Float32 [B, n_items].
-    """
-    return torch.from_numpy(users) @ torch.from_numpy(items).T

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from movierec_bench.models.base import HistoryModel
-from movierec_bench.models.factors import dot_products, item_factors
+from movierec_bench.models.embeddings import EmbeddingModel, without_bias
+from movierec_bench.models.factors import item_factors
 from movierec_bench.models.parameters import number_from, whole_number
 
 
-class FISMProfile(HistoryModel):
+class FISMProfile(EmbeddingModel, HistoryModel):
     """The cosine of every item vector with the mean of the vectors of what the user watched.
 
     The item vectors are ``V diag(s) ** singular_power``, V and s from the truncated singular value
@@ -38,11 +39,14 @@ class FISMProfile(HistoryModel):
         vectors, singular_values = item_factors(self.history, self.n_factors, self.seed)
         self.vectors = vectors * singular_values**self.singular_power
 
-    def full_sort_predict(self, interaction: Any) -> torch.Tensor:
-        """Float32 [B, n_items] cosines; 0 for a movie without a vector and for a user without a history."""
+    def user_embeddings(self, interaction: Any) -> torch.Tensor:
+        """Float32 [B, n_factors] profiles at length 1; 0 for a user without a history."""
         # A cosine does not change with the length of the profile, so the sum does for the mean.
-        profiles = self.history[self.user_rows(interaction)] @ self.vectors
-        return dot_products(_unit_rows(profiles), _unit_rows(self.vectors))
+        return torch.from_numpy(_unit_rows(self.history[self.user_rows(interaction)] @ self.vectors))
+
+    def item_embeddings(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The movies' vectors at length 1, without a bias; 0 for a movie without a vector."""
+        return without_bias(torch.from_numpy(_unit_rows(self.vectors)))
 
 
 def _unit_rows(vectors: np.ndarray) -> np.ndarray:

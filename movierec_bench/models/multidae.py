@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from recbole.model.general_recommender.multidae import MultiDAE
 
+from movierec_bench.models.embeddings import EmbeddingModel
 from movierec_bench.models.rows import RowLinear, RowLists, RowReader, multinomial_loss
 
 
-class RowMultiDAE(RowReader, MultiDAE):
+class RowMultiDAE(RowReader, EmbeddingModel, MultiDAE):
     """RecBole's MultiDAE: its layers, its first weights and its loss, without dense rows.
 
     Source:
@@ -18,6 +19,7 @@ class RowMultiDAE(RowReader, MultiDAE):
     """
 
     encoder: Any  # RecBole's MLPLayers, then what follows its first layer
+    decoder: Any
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset.without_padded_histories())
@@ -35,6 +37,12 @@ class RowMultiDAE(RowReader, MultiDAE):
         rows = self.row_lists(interaction[self.USER_ID])
         return multinomial_loss(self.forward(rows), rows)
 
-    def full_sort_predict(self, interaction: Any) -> torch.Tensor:
-        """Float32 [B, n_items] scores."""
-        return self.forward(self.row_lists(interaction[self.USER_ID]))
+    def user_embeddings(self, interaction: Any) -> torch.Tensor:
+        """Float32 [B, f]: the last hidden layer."""
+        latent = self.encoder(self.first_layer(self.row_lists(interaction[self.USER_ID]), self.drop_out))
+        hidden: torch.Tensor = self.decoder[:-1](latent)
+        return hidden
+
+    def item_embeddings(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The last layer's weights and biases."""
+        return self.decoder[-1].weight, self.decoder[-1].bias

@@ -81,14 +81,10 @@ def nearest_users(history: csr_matrix, k: int) -> csr_matrix:
     """
     norms = np.sqrt(np.diff(history.indptr))
     inverse_norms = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0).astype(np.float32)
-    watchers = _watchers_by_tile(history)
-
-    def cosines(rows: np.ndarray) -> np.ndarray:
-        block = np.empty((len(rows), history.shape[0]), dtype=np.float32)
-        _count_shared(history.indptr, history.indices, rows, watchers, inverse_norms, block)
-        return block
-
-    return nearest(cosines, history.shape[0], k)
+    n_users = history.shape[0]
+    columns, values = np.zeros((n_users, k), dtype=np.int32), np.zeros((n_users, k), dtype=np.float32)
+    _keep_nearest(history.indptr, history.indices, _watchers_by_tile(history), inverse_norms, columns, values)
+    return as_csr(columns, values, n_users)
 
 
 def nearest_by_correlation(vectors: np.ndarray, k: int) -> csr_matrix:
@@ -184,29 +180,28 @@ def _watchers_by_tile(history: csr_matrix) -> np.ndarray:
 
 
 @numba.njit(cache=True, parallel=True)
-def _count_shared(
+def _keep_nearest(
     start: np.ndarray,
     items: np.ndarray,
-    rows: np.ndarray,
     watchers: np.ndarray,
     inverse_norms: np.ndarray,
-    cosines: np.ndarray,
+    columns: np.ndarray,
+    values: np.ndarray,
 ) -> None:
-    """Fills ``cosines`` [B, n_users] from the movies that each of ``rows`` shares with everybody."""
+    """Fills ``columns`` and ``values`` [n_users, k], which come in as zeros, with each user's nearest."""
     for tile in range(len(watchers)):
         watched = watchers[tile]
         first = tile * _TILE
-        for b in numba.prange(len(rows)):
-            seen = items[start[rows[b]] : start[rows[b] + 1]]
-            shared = cosines[b, first : first + _TILE]
-            shared[:] = 0
+        for user in numba.prange(len(columns)):
+            seen = items[start[user] : start[user + 1]]
+            cosines = np.zeros(min(_TILE, len(columns) - first), dtype=np.float32)
             for begin in range(0, len(seen), _BYTE_MAX):
                 counters = _add_bytes(watched, seen[begin : begin + _BYTE_MAX]).view(np.uint8)
-                for column in range(len(shared)):
-                    shared[column] += counters[column]
-            norm = inverse_norms[rows[b]]
-            for column in range(len(shared)):
-                shared[column] *= norm * inverse_norms[first + column]
+                for column in range(len(cosines)):
+                    cosines[column] += counters[column]
+            for column in range(len(cosines)):
+                cosines[column] *= inverse_norms[user] * inverse_norms[first + column]
+            _insert_larger(cosines, first, user, columns[user], values[user])
 
 
 @numba.njit(cache=True)
@@ -227,15 +222,20 @@ def _add_bytes(watched: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 @numba.njit(cache=True, parallel=True)
 def _keep_largest(matrix: np.ndarray, skip: np.ndarray, columns: np.ndarray, values: np.ndarray) -> None:
-    """Fills ``columns`` and ``values`` [B, k], which come in as zeros, by insertion; NaN is never kept."""
-    k = columns.shape[1]
+    """Fills ``columns`` and ``values`` [B, k], which come in as zeros; NaN is never kept."""
     for b in numba.prange(len(matrix)):
-        row, kept_columns, kept = matrix[b], columns[b], values[b]
-        for column in range(len(row)):
-            value = row[column]
-            if value > kept[k - 1] and column != skip[b]:
-                place = k - 1
-                while place > 0 and kept[place - 1] < value:
-                    kept[place], kept_columns[place] = kept[place - 1], kept_columns[place - 1]
-                    place -= 1
-                kept[place], kept_columns[place] = value, column
+        _insert_larger(matrix[b], 0, skip[b], columns[b], values[b])
+
+
+@numba.njit(cache=True)
+def _insert_larger(row: np.ndarray, first: int, skip: int, columns: np.ndarray, values: np.ndarray) -> None:
+    """Sorts into ``columns`` and ``values`` [k] what of ``row`` is larger; its columns count from ``first``."""
+    last = len(values) - 1
+    for column in range(len(row)):
+        value = row[column]
+        if value > values[last] and first + column != skip:
+            place = last
+            while place > 0 and values[place - 1] < value:
+                values[place], columns[place] = values[place - 1], columns[place - 1]
+                place -= 1
+            values[place], columns[place] = value, first + column

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 
 from movierec_bench.models.base import HistoryModel
-from movierec_bench.models.factors import dot_products, item_factors
+from movierec_bench.models.embeddings import EmbeddingModel, without_bias
+from movierec_bench.models.factors import item_factors
 from movierec_bench.models.parameters import whole_number
 
 logger = logging.getLogger(__name__)
 
 
-class PureSVD(HistoryModel):
+class PureSVD(EmbeddingModel, HistoryModel):
     """A user's history projected on the leading right singular vectors V of the training rows: ``x V V.T``.
 
     For a training row x of X = U S V.T this is the user's row of the best approximation of X of rank
@@ -46,7 +47,10 @@ class PureSVD(HistoryModel):
         """Learn the movies' factors from the training rows."""
         self.vectors, _ = item_factors(self.history, self.n_factors, self.seed)
 
-    def full_sort_predict(self, interaction: Any) -> torch.Tensor:
-        """Float32 [B, n_items] scores of a batch of users."""
-        profiles = self.history[self.user_rows(interaction)] @ self.vectors
-        return dot_products(profiles, self.vectors)
+    def user_embeddings(self, interaction: Any) -> torch.Tensor:
+        """Float32 [B, n_factors]: ``x V``."""
+        return torch.from_numpy(self.history[self.user_rows(interaction)] @ self.vectors)
+
+    def item_embeddings(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """V, without a bias."""
+        return without_bias(torch.from_numpy(self.vectors))

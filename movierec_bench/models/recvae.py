@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from recbole.model.general_recommender.recvae import Encoder, RecVAE, log_norm_pdf, swish
 
+from movierec_bench.models.embeddings import EmbeddingModel
 from movierec_bench.models.rows import RowLinear, RowLists, RowReader, multinomial_loss
 
 
-class RowRecVAE(RowReader, RecVAE):
+class RowRecVAE(RowReader, EmbeddingModel, RecVAE):
     """RecBole's RecVAE: its layers, its first weights and its loss, without dense rows.
 
     Source:
@@ -18,6 +19,7 @@ class RowRecVAE(RowReader, RecVAE):
     """
 
     encoder: torch.nn.Module
+    decoder: Any
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset.without_padded_histories())
@@ -33,10 +35,14 @@ class RowRecVAE(RowReader, RecVAE):
         divergence = (log_norm_pdf(latent, mean, log_variance) - self.prior(rows, latent)).sum(dim=1)
         return multinomial_loss(scores, rows) + (weight * divergence).mean()
 
-    def full_sort_predict(self, interaction: Any) -> torch.Tensor:
-        """Float32 [B, n_items] scores."""
-        scores: torch.Tensor = self.forward(self.row_lists(interaction[self.USER_ID]), 0)[0]
-        return scores
+    def user_embeddings(self, interaction: Any) -> torch.Tensor:
+        """Float32 [B, latent_dimension] latent vectors."""
+        latent: torch.Tensor = self.reparameterize(*self.encoder(self.row_lists(interaction[self.USER_ID]), 0))
+        return latent
+
+    def item_embeddings(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The decoder's weights and biases."""
+        return self.decoder.weight, self.decoder.bias
 
 
 class _RowEncoder(torch.nn.Module):
