@@ -20,6 +20,7 @@ from movierec_bench.schema import ModelError
 
 _LEVELS = 127  # of an 8-bit integer on either side of 0
 _WIDEST = 2**31 // _LEVELS**2  # a longer sum of products could leave 32 bits
+_FOUR = 4  # integers a processor adds up at once; besides, torch 2.13's products of single integers are wrong
 _ULP = float(np.finfo(np.float32).eps)  # twice the relative error of a float32 operation
 _TINY = float(np.finfo(np.float32).tiny)
 _LOWEST = np.float32(np.finfo(np.float32).min)  # the lower bound of a score about which nothing is known
@@ -29,7 +30,7 @@ class Rounded(NamedTuple):
     """Vectors as integers, ``integers * scale``, and lengths that bound what is lost. Lengths are rounded up.
 
     Args:
-        integers: int8 [n, f].
+        integers: int8 [n, f rounded up to a multiple of 4]; zeros where a vector has ended.
         scale: float32 [n].
         length: float32 [n], of the vector.
         lost: float32 [n], the length of what the rounding took away; not finite if the vector is not.
@@ -102,8 +103,9 @@ def _check(what: str, tensor: torch.Tensor, shape: tuple[int, ...]) -> None:
 
 def rounded(vectors: np.ndarray) -> Rounded:
     """Vectors float32 [n, f], each in steps of a 127th of its largest entry."""
-    n = len(vectors)
-    result = Rounded(np.empty(vectors.shape, np.int8), *(np.empty(n, np.float32) for _ in range(3)))
+    n, width = vectors.shape
+    padded = -(-width // _FOUR) * _FOUR
+    result = Rounded(np.zeros((n, padded), np.int8), *(np.empty(n, np.float32) for _ in range(3)))
     _round(vectors, *result)
     return result
 
@@ -179,8 +181,9 @@ def _bounds(
         error = by_length * lengths[item] + by_lost * lost[item] + np.float32(4 * _ULP) * abs(bias[item])
         error += underflow
         bound = score - error
-        lower[item] = bound if bound > _LOWEST else _LOWEST  # also where it is NaN
-        width[item] = np.float32(2.001) * error
+        known = (bound > _LOWEST) & (bound < np.inf)  # not where it is NaN
+        lower[item] = bound if known else _LOWEST
+        width[item] = np.float32(2.001) * error if known else np.inf
     return lower, width
 
 
@@ -218,15 +221,15 @@ def _keep_best_of(
 
 
 @numba.njit(cache=True, nogil=True)
-def _any_candidate(lower: np.ndarray, width: np.ndarray, threshold: np.float32) -> bool:
-    found = False
+def _any_candidate(lower: np.ndarray, width: np.ndarray, threshold: np.float32) -> np.bool_:
+    found = np.bool_(False)
     for place in range(len(lower)):
         found = found | _is_candidate(lower[place], width[place], threshold)
     return found
 
 
 @numba.njit(cache=True, nogil=True)
-def _is_candidate(lower: np.float32, width: np.float32, threshold: np.float32) -> bool:
+def _is_candidate(lower: np.float32, width: np.float32, threshold: np.float32) -> np.bool_:
     """May rank, and not surely below the threshold; a width that is NaN or infinite excludes nothing."""
     return (lower > -np.inf) & (not lower + width < threshold)
 

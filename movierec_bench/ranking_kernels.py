@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-
 _GROUPS = 256  # of movies, each known by its highest score: long enough for a processor's vectors
 STRETCH = 64  # scores looked at together
 
