@@ -56,8 +56,10 @@ def _floors(recorded: dict[str, Any]) -> str:
         if measured is not None:
             times = measured / max(least.values())
             rows.append([name, *(_number(value) for value in (least["operations"], least["bytes"], measured, times))])
-    speeds = f"{machine['float32_per_s'] / 1e9:.0f} G float32 operations/s, {machine['bytes_per_s'] / 1e9:.0f} GB/s"
-    return f"### Floors\n\nMeasured: {speeds} in a matrix product and a copy.\n\n" + _table(head, rows)
+    operations = {"float32": machine["float32_per_s"], "8-bit": machine["products_per_s"]}
+    speeds = " and ".join(f"{value / 1e9:.0f} G {kind} operations/s" for kind, value in operations.items())
+    measured = f"Measured: {speeds} in matrix products, {machine['bytes_per_s'] / 1e9:.0f} GB/s in a copy."
+    return f"### Floors\n\n{measured}\n\n" + _table(head, rows)
 
 
 def _verdict(reach: dict[str, Any]) -> str:

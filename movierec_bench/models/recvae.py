@@ -18,7 +18,7 @@ class RowRecVAE(RowReader, EmbeddingModel, RecVAE):
         Shenbin et al., WSDM 2020, equations 4 to 7.
     """
 
-    encoder: torch.nn.Module
+    encoder: Any
     decoder: Any
 
     def __init__(self, config: Any, dataset: Any) -> None:
@@ -36,9 +36,9 @@ class RowRecVAE(RowReader, EmbeddingModel, RecVAE):
         return multinomial_loss(scores, rows) + (weight * divergence).mean()
 
     def user_embeddings(self, interaction: Any) -> torch.Tensor:
-        """Float32 [B, latent_dimension] latent vectors."""
-        latent: torch.Tensor = self.reparameterize(*self.encoder(self.row_lists(interaction[self.USER_ID]), 0))
-        return latent
+        """Float32 [B, latent_dimension] means of the latent vectors, which is what RecBole ranks by."""
+        mean: torch.Tensor = self.encoder.mean(self.encoder.hidden(self.row_lists(interaction[self.USER_ID]), 0))
+        return mean
 
     def item_embeddings(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The decoder's weights and biases."""
@@ -57,9 +57,14 @@ class _RowEncoder(torch.nn.Module):
 
     def forward(self, rows: RowLists, dropout_prob: float) -> tuple[torch.Tensor, torch.Tensor]:
         """(mean, logarithm of the variance), both [B, latent_dimension], of rows."""
-        hidden = self.norms[0](swish(self.first_layer(rows, dropout_prob)))
+        hidden = self.hidden(rows, dropout_prob)
+        return self.mean(hidden), self.log_variance(hidden)
+
+    def hidden(self, rows: RowLists, dropout_prob: float) -> torch.Tensor:
+        """Float32 [B, hidden_dimension], the last layer, of rows."""
+        hidden: torch.Tensor = self.norms[0](swish(self.first_layer(rows, dropout_prob)))
         before = hidden
         for layer, norm in zip(self.layers, self.norms[1:]):
             hidden = norm(swish(layer(hidden) + before))
             before = before + hidden
-        return self.mean(hidden), self.log_variance(hidden)
+        return hidden
