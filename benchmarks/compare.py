@@ -19,23 +19,24 @@ from benchmarks.workloads import ML_100K, Workload, prepare
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PEERS_PYTHON = Path(".venv-peers/bin/python")
+_FIRST_SEED = 42
 _PACKAGES = ("recbole", "torch", "numpy", "scipy", "numba", "pandas")
 
 
 def compare(comparison: Comparison) -> None:
-    """Measure every side ``repeats`` times, in turns, and write ``results/NAME.json``."""
+    """Measure every side ``repeats`` times, in turns, each time with another seed; write ``results/NAME.json``."""
     work, small = prepare(comparison.workload), prepare(ML_100K)
     for side in comparison.sides:
         if side.program == OURS:
             measure(side, small, budget=1.0 if side.budget_of else None)  # compiles our kernels, once and for all
     measured: dict[str, list[dict[str, float]]] = {side.name: [] for side in comparison.sides}
     failed: dict[str, str] = {}
-    for _ in range(comparison.repeats):
+    for repeat in range(comparison.repeats):
         for side in comparison.sides:
             if side.name in failed:
                 continue
             try:
-                figures = measure(side, work, _budget(side, measured))
+                figures = measure(side, work, _budget(side, measured), _FIRST_SEED + repeat)
             except subprocess.CalledProcessError as error:
                 failed[side.name] = (error.stderr or error.stdout).strip().splitlines()[-1]
                 print(f"   {side.name}: failed: {failed[side.name]}", flush=True)
@@ -67,9 +68,9 @@ def record(name: str, **values: Any) -> None:
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
-def measure(side: Side, work: Workload, budget: Optional[float] = None) -> dict[str, float]:
+def measure(side: Side, work: Workload, budget: Optional[float] = None, seed: int = _FIRST_SEED) -> dict[str, float]:
     """Run a side once: its seconds by phase, medians of repeated phases, and whatever else it reports."""
-    options = side.options if budget is None else {**side.options, "budget": budget}
+    options = {**side.options, "seed": seed, **({} if budget is None else {"budget": budget})}
     if side.program == PEERS:
         command = [str(PEERS_PYTHON), str(HERE / "peers.py"), side.task, str(work.arrays), json.dumps(options)]
     else:

@@ -60,7 +60,9 @@ def model(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dict[str
     users = np.unique(valid.user_ix)[: options.get("users")]
     validate = _validator(train, valid) if "budget" in options else None
     with tempfile.TemporaryDirectory() as scratch:
-        settings = FitSettings(42, Path(scratch), budget=options.get("budget"), epochs=options.get("epochs"))
+        settings = FitSettings(
+            options["seed"], Path(scratch), budget=options.get("budget"), epochs=options.get("epochs")
+        )
         with watch.phase("fit"):
             fitted = fit(entry, data, train, settings, validate)
     watch.seconds["epoch"] = [record.seconds for record in fitted.epochs]
@@ -77,7 +79,7 @@ def float64_ease(work: Workload, options: dict[str, Any], watch: Stopwatch) -> d
     entry = load_catalog()["EASE"]
     users = np.unique(valid.user_ix)
     with tempfile.TemporaryDirectory() as scratch:
-        fitted = fit(entry, data, train, FitSettings(42, Path(scratch)))
+        fitted = fit(entry, data, train, FitSettings(options["seed"], Path(scratch)))
     ours = _rank(fitted, train, users).item_ix
     exact = _ranked_in_float64(train, users, float(entry.parameters["reg_weight"]))
     recalls = [recall_at_k(best, users, valid.csr) for best in (ours, exact)]

@@ -52,13 +52,17 @@ def implicit_itemknn(rows: Rows, options: dict[str, Any], watch: Stopwatch) -> n
 def implicit_als(rows: Rows, options: dict[str, Any], watch: Stopwatch) -> np.ndarray:
     from implicit.als import AlternatingLeastSquares
 
-    return _implicit(AlternatingLeastSquares(**options, random_state=42), rows, watch)
+    return _implicit(AlternatingLeastSquares(**_factors(options)), rows, watch)
 
 
 def implicit_bpr(rows: Rows, options: dict[str, Any], watch: Stopwatch) -> np.ndarray:
     from implicit.bpr import BayesianPersonalizedRanking
 
-    return _implicit(BayesianPersonalizedRanking(**options, random_state=42), rows, watch)
+    return _implicit(BayesianPersonalizedRanking(**_factors(options)), rows, watch)
+
+
+def _factors(options: dict[str, Any]) -> dict[str, Any]:
+    return {"factors": options["factors"], "iterations": options["iterations"], "random_state": options["seed"]}
 
 
 def _implicit(model: Any, rows: Rows, watch: Stopwatch) -> np.ndarray:

@@ -177,6 +177,7 @@ COMPARISONS: tuple[Comparison, ...] = (
             recbole(model="BPR", epochs=2, parameters={"embedding_size": 64, "learning_rate": 0.001}),
             peer("implicit_bpr", "implicit", factors=64, iterations=30),
         ),
+        repeats=3,
         reach=(ratio("epoch", 1 / 2), ratio("rank", 1.0), quality(0.002)),
     ),
     Comparison(

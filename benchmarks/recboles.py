@@ -49,7 +49,7 @@ def model(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dict[str
 
     Options: model, parameters, epochs, rank_seconds (stop ranking then, and say how far it came).
     """
-    trained = _train(_config(work, options["model"], options.get("parameters", {})), options.get("epochs", 1), watch)
+    trained = _train(_config(work, options["model"], _parameters(options)), options.get("epochs", 1), watch)
     if "rank_seconds" in options:
         return _rank_for(options["rank_seconds"], trained, watch)
     with watch.phase("rank"):
@@ -61,7 +61,7 @@ def sequential(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dic
     """A sequential model trained by RecBole on our training rows; our validation rows score it, by our ranking."""
     changes = {"benchmark_filename": None, "data_path": str(work.recbole), "train_neg_sample_args": None}
     changes["eval_args"] = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"}
-    settings = {**changes, **options.get("parameters", {})}
+    settings = {**changes, **_parameters(options)}
     config = _config(work, options["model"], settings, dataset=f"{work.name}-sequential")
     trained = _train(config, options["epochs"], watch)
     data, split, train, valid = work.read()
@@ -89,6 +89,10 @@ def sequential(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dic
     return {"recall_plain": float(plain), "users": len(users)}
 
 
+def _parameters(options: dict[str, Any]) -> dict[str, Any]:
+    return {**options.get("parameters", {}), "seed": options["seed"]}
+
+
 @dataclass(frozen=True)
 class _Trained:
     dataset: Any
@@ -97,7 +101,7 @@ class _Trained:
 
 
 def _train(config: Any, epochs: int, watch: Stopwatch) -> _Trained:
-    init_seed(42, True)
+    init_seed(config["seed"], True)
     with watch.phase("load"):
         dataset = create_dataset(config)
         train_data, valid_data, _ = data_preparation(config, dataset)
@@ -133,7 +137,6 @@ def _config(work: Workload, name: str, changes: dict[str, Any], dataset: str = "
         "show_progress": False,
         "state": "ERROR",
         "checkpoint_dir": scratch,
-        "seed": 42,
     }
     return Config(model=name, dataset=dataset or work.name, config_dict={**settings, **changes})
 
