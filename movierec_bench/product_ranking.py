@@ -22,6 +22,7 @@ _LEVELS = 127  # of an 8-bit integer on either side of 0
 _WIDEST = 2**31 // _LEVELS**2  # a longer sum of products could leave 32 bits
 _FOUR = 4  # integers a processor adds up at once; besides, torch 2.13's products of single integers are wrong
 _ULP = float(np.finfo(np.float32).eps)  # twice the relative error of a float32 operation
+_INFINITE = np.float32(np.inf)
 _TINY = float(np.finfo(np.float32).tiny)
 _LOWEST = np.float32(np.finfo(np.float32).min)  # the lower bound of a score about which nothing is known
 
@@ -181,9 +182,9 @@ def _bounds(
         error = by_length * lengths[item] + by_lost * lost[item] + np.float32(4 * _ULP) * abs(bias[item])
         error += underflow
         bound = score - error
-        known = (bound > _LOWEST) & (bound < np.inf)  # not where it is NaN
+        known = (bound > _LOWEST) & (bound < _INFINITE)  # not where it is NaN
         lower[item] = bound if known else _LOWEST
-        width[item] = np.float32(2.001) * error if known else np.inf
+        width[item] = np.float32(2.001) * error if known else _INFINITE
     return lower, width
 
 
@@ -231,7 +232,7 @@ def _any_candidate(lower: np.ndarray, width: np.ndarray, threshold: np.float32) 
 @numba.njit(cache=True, nogil=True)
 def _is_candidate(lower: np.float32, width: np.float32, threshold: np.float32) -> np.bool_:
     """May rank, and not surely below the threshold; a width that is NaN or infinite excludes nothing."""
-    return (lower > -np.inf) & (not lower + width < threshold)
+    return (lower > -_INFINITE) & (not lower + width < threshold)
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+_NOTHING = np.float32(-np.inf)  # of one type with the scores, or they would be compared as float64
 _GROUPS = 256  # of movies, each known by its highest score: long enough for a processor's vectors
 STRETCH = 64  # scores looked at together
 
@@ -57,7 +58,7 @@ def masked_row(scores: np.ndarray, user: int, masks: Masks, inside: bool) -> np.
     item_key, limit = masks.item_key, masks.user_key[user]
     for item in range(len(scores)):
         candidate = (item_key[item] <= limit) == inside
-        masked[item] = scores[item] if candidate and not np.isnan(scores[item]) else -np.inf
+        masked[item] = scores[item] if candidate & (scores[item] > _NOTHING) else _NOTHING  # also where it is NaN
     for place in range(masks.seen_start[user], masks.seen_start[user + 1]):
         masked[masks.seen_items[place]] = -np.inf
     masked[0] = -np.inf
@@ -119,9 +120,8 @@ def _just_below_best(masked: np.ndarray, items: np.ndarray, values: np.ndarray) 
         scores = masked[start : start + groups]
         for group in range(len(scores)):
             highest[group] = scores[group] if scores[group] > highest[group] else highest[group]
-    nothing = np.float32(-np.inf)
-    enough = _collect(highest, nothing, items, values) == len(items)
-    return np.nextafter(values[0], nothing) if enough else nothing
+    enough = _collect(highest, _NOTHING, items, values) == len(items)
+    return np.nextafter(values[0], _NOTHING) if enough else _NOTHING
 
 
 @numba.njit(cache=True, nogil=True)
