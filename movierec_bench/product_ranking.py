@@ -130,8 +130,8 @@ def _round(
             squares += np.float64(vector[place]) ** 2
             lost += (np.float64(vector[place]) - np.float64(scale) * np.float64(step)) ** 2
         scales[row] = scale
-        lengths[row] = np.sqrt(squares) * (1 + _ULP)
-        losses[row] = np.sqrt(lost) * (1 + _ULP)
+        lengths[row] = np.sqrt(squares) * (1 + _ULP) + _TINY
+        losses[row] = np.sqrt(lost) * (1 + _ULP) + _TINY
 
 
 @numba.njit(cache=True, nogil=True, parallel=True)
@@ -178,7 +178,7 @@ def _bounds(
     scale = users.scale[user]
     scales, lengths, lost = items.scale, items.length, items.lost
     for item in range(n):
-        score = scale * scales[item] * np.float32(sums[item]) + bias[item]
+        score = scale * np.float32(sums[item]) * scales[item] + bias[item]  # two scales first might come to nothing
         error = by_length * lengths[item] + by_lost * lost[item] + np.float32(4 * _ULP) * abs(bias[item])
         error += underflow
         bound = score - error

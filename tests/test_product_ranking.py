@@ -42,7 +42,7 @@ def float32_scores(users, items, bias):
         return np.array([[_product(user, item) + add for item, add in zip(items, bias)] for user in users], np.float32)
 
 
-ODD = st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0**-126, 2.0**-100, 2.0**127, -(2.0**127), NAN, INF, -INF])
+ODD = st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0**-126, 2.0**-65, 2.0**-100, 2.0**127, -(2.0**127), NAN, INF, -INF])
 
 
 @st.composite
