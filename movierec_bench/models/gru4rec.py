@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from recbole.model.sequential_recommender.gru4rec import GRU4Rec
 
+from movierec_bench.models.recurrent import recurrent_states
 from movierec_bench.models.windows import WindowModel
 
 
@@ -18,6 +19,10 @@ class WindowGRU4Rec(WindowModel, GRU4Rec):
 
     def hidden_states(self, item_seq: torch.Tensor) -> torch.Tensor:
         """Float32 [B, W, H] of windows int64 [B, W]."""
-        states, _ = self.gru_layers(self.emb_dropout(self.item_embedding(item_seq)))
+        embedded = self.emb_dropout(self.item_embedding(item_seq))
+        if embedded.device.type == "cpu":
+            states = recurrent_states(self.gru_layers, embedded)
+        else:
+            states, _ = self.gru_layers(embedded)
         hidden: torch.Tensor = self.dense(states)
         return hidden
