@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.compare import RESULTS, measure, record
 from benchmarks.plan import ours
-from benchmarks.workloads import SCALES, Workload, draw, prepare
+from benchmarks.workloads import ML_100K, SCALES, Workload, draw, prepare
 
 MODELS = (
     *("EASE", "SideEASE", "UserEASE", "ItemUserEASE", "EASER", "SLIM"),
@@ -19,6 +19,9 @@ def measure_growth() -> None:
     """Measure, fit the exponents, draw ``results/growth.svg`` and write ``results/growth.json``."""
     rows: list[float] = []
     seconds: dict[str, list[float]] = {}
+    small = prepare(ML_100K)
+    for model in MODELS:
+        measure(ours(model=model), small)  # compiles the kernels
     for scale in SCALES:
         draw(scale)
         converted = measure(ours("converting"), Workload(scale))
