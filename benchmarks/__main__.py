@@ -16,7 +16,7 @@ def main() -> None:
     """Run what was asked for, record each result as JSON, and write the table of all that are recorded."""
     named = {comparison.name: comparison for comparison in COMPARISONS}
     steps = {"floors": measure_floors, **{name: lambda made=made: compare(made) for name, made in named.items()}}
-    steps |= {"fast-run": whole_run.run_fast, "growth": growth.measure_growth}
+    steps |= {"fast-run": whole_run.run_fast, "evening": whole_run.run_evening, "growth": growth.measure_growth}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(steps))
     chosen = parser.parse_args().names or list(steps)

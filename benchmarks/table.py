@@ -16,7 +16,7 @@ _PHASES = ("load", "fit", "epoch", "rank")
 def write_table() -> None:
     """Write every recorded result into the README."""
     recorded = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
-    order = [name for name in (*(made.name for made in COMPARISONS), "fast-run") if name in recorded]
+    order = [name for name in (*(made.name for made in COMPARISONS), "fast-run", "evening") if name in recorded]
     parts = [_sides(recorded, order), _reached(recorded, order), _floors(recorded)]
     parts += [_failures(recorded, order), _growth(recorded.get("growth")), _machines(recorded)]
     text = _README.read_text(encoding="utf-8")
