@@ -11,14 +11,18 @@ from benchmarks.plan import COMPARISONS
 _README = HERE / "README.md"
 _BEGIN, _END = "<!-- results -->\n", "<!-- end of results -->\n"
 _PHASES = ("load", "fit", "epoch", "rank")
+_WHOLE_RUNS = {
+    "fast-run": "run --models fast",
+    "evening": "run --models seed --budget 300 --workers 2",
+}
 
 
 def write_table() -> None:
     """Write every recorded result into the README."""
     recorded = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
-    order = [name for name in (*(made.name for made in COMPARISONS), "fast-run", "evening") if name in recorded]
+    order = [name for name in (*(made.name for made in COMPARISONS), *_WHOLE_RUNS) if name in recorded]
     parts = [_sides(recorded, order), _reached(recorded, order), _floors(recorded)]
-    parts += [_failures(recorded, order), _growth(recorded.get("growth")), _machines(recorded)]
+    parts += [_failures(recorded, order), *_whole_runs(recorded), _growth(recorded.get("growth")), _machines(recorded)]
     text = _README.read_text(encoding="utf-8")
     before, rest = text.split(_BEGIN)
     _README.write_text(before + _BEGIN + "\n".join(part for part in parts if part) + _END + rest.split(_END)[1])
@@ -71,6 +75,21 @@ def _verdict(reach: dict[str, Any]) -> str:
 def _failures(recorded: dict[str, Any], order: list[str]) -> str:
     rows = [[name, side, why] for name in order for side, why in recorded[name].get("failed", {}).items()]
     return "### Did not run\n\n" + _table(["comparison", "side", "error"], rows) if rows else ""
+
+
+def _whole_runs(recorded: dict[str, Any]) -> list[str]:
+    measures = ("recall@10", "fit_seconds", "rank_seconds", "refit_seconds", "peak_rss_mb", "epochs")
+    head = ["model", "status", "recall@10", "fit s", "rank s", "refit s", "peak MiB", "epochs"]
+    parts = []
+    for name, command in _WHOLE_RUNS.items():
+        if name not in recorded:
+            continue
+        models = sorted(recorded[name]["models"], key=lambda made: made["model"])
+        rows = [[made["model"], made["status"], *(_number(made.get(key)) for key in measures)] for made in models]
+        minutes = recorded[name]["sides"]["ours"]["seconds"] / 60
+        heading = f"### `{command}` at full size: {minutes:.0f} minutes\n\n"
+        parts.append(heading + _table(head, rows))
+    return parts
 
 
 def _growth(growth: Any) -> str:

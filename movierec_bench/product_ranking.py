@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from movierec_bench.products import Products
-from movierec_bench.ranking_kernels import STRETCH, Masks, keep_best, masked_row
+from movierec_bench.ranking_kernels import STRETCH, Masks, filled_up_to, keep_best, masked_row
 from movierec_bench.schema import ModelError
 
 _LEVELS = 127  # of an 8-bit integer on either side of 0
@@ -153,10 +153,10 @@ def _kept_best(
         chosen, values = best_items[row], best_scores[row]
         inside = masked_row(lower, user_ix[row], masks, True)
         kept = _keep_best_of(inside, error, users[row], items, bias, chosen, values)
-        if kept < min(masks.at_least, len(chosen)):
+        end = filled_up_to(kept, len(chosen), masks)
+        if kept < end:
             others = masked_row(lower, user_ix[row], masks, False)
-            room = slice(kept, min(masks.at_least, len(chosen)))
-            _keep_best_of(others, error, users[row], items, bias, chosen[room], values[room])
+            _keep_best_of(others, error, users[row], items, bias, chosen[kept:end], values[kept:end])
 
 
 @numba.njit(cache=True, nogil=True)

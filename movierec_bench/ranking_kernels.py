@@ -46,9 +46,15 @@ def kept_best(
     for row in numba.prange(len(user_ix)):
         items, values = best_items[row], best_scores[row]
         kept = keep_best(masked_row(scores[row], user_ix[row], masks, True), items, values)
-        if kept < min(masks.at_least, len(items)):
-            room = slice(kept, min(masks.at_least, len(items)))
-            keep_best(masked_row(scores[row], user_ix[row], masks, False), items[room], values[room])
+        end = filled_up_to(kept, len(items), masks)
+        if kept < end:
+            keep_best(masked_row(scores[row], user_ix[row], masks, False), items[kept:end], values[kept:end])
+
+
+@numba.njit(cache=True, nogil=True)
+def filled_up_to(kept: int, size: int, masks: Masks) -> int:
+    """How many of a user's ``size`` places are filled, ``kept`` of them by movies inside the limit."""
+    return max(kept, min(masks.at_least, size))
 
 
 @numba.njit(cache=True, nogil=True)
