@@ -176,7 +176,8 @@ def bench_model(job: Job, send: Send) -> None:
             with clock.phase("refit"):
                 rows = Interactions.from_rows(every_row, data.vocabulary)
                 refit_settings = replace(settings, epochs=status.best_epoch)
-                refitted = fit(job.entry, data, rows, refit_settings, on_epoch=send)
+                same_stages = job.entry.with_parameters(status.stage_epochs)
+                refitted = fit(same_stages, data, rows, refit_settings, on_epoch=send)
             with clock.phase("submit"):
                 _store_ranking(job, data, refitted, "full", seen=every_row, users=every_row)
                 _submit(job, data)
@@ -298,6 +299,7 @@ def _score(job: Job, data: AtomicData, split: Split, fitted: Fitted) -> Status:
         fit_out_of_budget=fitted.out_of_budget,
         epochs=len(fitted.epochs) or None,
         best_epoch=fitted.best_epoch,
+        stage_epochs=fitted.stage_epochs,
         users=int(summary.pop("users")),
         missing_users=int(summary.pop("missing_users")),
         metrics=summary,

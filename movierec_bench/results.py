@@ -123,6 +123,7 @@ class Status:
         peak_rss_mb: peak resident memory of the model's process in MiB; None where not measured.
         epochs: epochs trained in the fit; None for closed-form models.
         best_epoch: the epoch with the best validation Recall@10, counted from 1.
+        stage_epochs: parameters, epochs of earlier stages that time may have cut short; a refit repeats them.
         metrics: every key of ``STATUS_METRICS``, or empty where nothing was scored.
         users: users with held-out rows.
         missing_users: those of them that the model could not rank.
@@ -144,6 +145,7 @@ class Status:
     peak_rss_mb: Optional[float] = None
     epochs: Optional[int] = None
     best_epoch: Optional[int] = None
+    stage_epochs: dict[str, int] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     users: int = 0
     missing_users: int = 0

@@ -150,6 +150,14 @@ def test_the_refit_takes_the_best_epoch_count(finished: Path) -> None:
     assert status.best_epoch == epochs.loc[epochs["valid_recall@10"].idxmax(), "epoch"]
 
 
+def test_a_run_keeps_how_long_pretraining_lasted_for_its_refit(tmp_path: Path) -> None:
+    atomic(tmp_path)
+    go(tmp_path, "S3Rec", budget=0.02)
+    status = RunFolder(tmp_path / "runs" / "planted").model("S3Rec").read_status()
+    assert status.stage_epochs == {"pretrain_epochs": status.best_epoch - 1}
+    assert status.stage_epochs["pretrain_epochs"] < status.epochs, "a model that never learned to rank"
+
+
 def test_params_hold_every_parameter_that_took_effect(finished: Path) -> None:
     import yaml
 

@@ -15,7 +15,7 @@ from movierec_bench.recbole_backend.building import build_batches, build_dataset
 from movierec_bench.recbole_backend.config import build_config, load_model_class
 from movierec_bench.recbole_backend.data import Interactions
 from movierec_bench.recbole_backend.distillation import DistillationScheme
-from movierec_bench.recbole_backend.trainer import seed_everything
+from movierec_bench.recbole_backend.trainer import FitSettings, fit, seed_everything
 
 
 @pytest.fixture
@@ -57,3 +57,13 @@ def test_each_phase_trains_its_own_part(made: tuple[Any, Any, DistillationScheme
         (False, {"student", "vectors"}),
         (False, {"student", "vectors"}),
     ]
+
+
+def test_the_teacher_has_one_epoch_at_least_and_then_its_share_of_the_budget(
+    planted: AtomicData, tmp_path: Path
+) -> None:
+    entry = load_catalog()["KD_DAGFM"].with_parameters({"teacher_epochs": 4, "distillation_epochs": 1})
+    rows = Interactions.from_rows(planted.interactions, planted.vocabulary)
+    fitted = fit(entry, planted, rows, FitSettings(1, tmp_path, budget=1e-9), lambda score_block: 0.5)
+    assert fitted.stage_epochs == {"teacher_epochs": 1}
+    assert [np.isnan(record.valid_recall) for record in fitted.epochs] == [True, False]  # teacher, then the student

@@ -25,7 +25,7 @@ from movierec_bench.recbole_backend.building import build_dataset
 from movierec_bench.recbole_backend.config import build_config, load_model_class
 from movierec_bench.recbole_backend.data import Interactions
 from movierec_bench.recbole_backend.pretraining import S3RecScheme
-from movierec_bench.recbole_backend.trainer import FitSettings, fit
+from movierec_bench.recbole_backend.trainer import FitSettings, Fitted, fit
 from movierec_bench.schema import ConfigError
 from movierec_bench.scoring import recall_at_k
 
@@ -317,6 +317,31 @@ def test_pretraining_ends_with_its_share_of_the_budget(planted: AtomicData, tmp_
         made = build(planted, "S3Rec", tmp_path)
         S3RecScheme(config, made).epoch(no_batches, np.random.default_rng(0))
         assert made.train_stage == expected
+
+
+def fit_s3rec(data: AtomicData, scratch: Path, changes: dict[str, Any], **settings: Any) -> Fitted:
+    rows = Interactions.from_rows(data.interactions, data.vocabulary)
+    entry = CATALOG["S3Rec"].with_parameters({"epochs": 3, **changes})
+    return fit(entry, data, rows, FitSettings(1, scratch, **settings), lambda score_block: 0.5)
+
+
+def test_a_budget_that_ends_while_pretraining_still_fine_tunes(planted: AtomicData, tmp_path: Path) -> None:
+    fitted = fit_s3rec(planted, tmp_path, {"pretrain_share": 1.0, "epochs": 500, "pretrain_epochs": 400}, budget=0.02)
+    assert fitted.model.train_stage == "finetune"
+    assert fitted.stage_epochs == {"pretrain_epochs": len(fitted.epochs) - 1}
+    assert fitted.out_of_budget
+
+
+def test_only_fine_tuning_is_validated(planted: AtomicData, tmp_path: Path) -> None:
+    fitted = fit_s3rec(planted, tmp_path, {"pretrain_epochs": 2})
+    assert [np.isnan(record.valid_recall) for record in fitted.epochs] == [True, True, False]
+    assert fitted.best_epoch == 3
+
+
+def test_a_refit_repeats_the_stages_of_the_fit_whatever_the_time(planted: AtomicData, tmp_path: Path) -> None:
+    fitted = fit_s3rec(planted, tmp_path, {"pretrain_epochs": 1}, epochs=2, budget=1e-9)
+    assert fitted.stage_epochs == {"pretrain_epochs": 1}
+    assert (len(fitted.epochs), fitted.model.train_stage) == (2, "finetune")
 
 
 # DIN and DIEN.

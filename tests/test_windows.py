@@ -98,6 +98,13 @@ def test_two_epochs_of_windows_with_one_seed_are_equal() -> None:
     assert first == second
 
 
+def test_an_epoch_of_some_windows_draws_others_each_time() -> None:
+    batches, rng = WindowBatches(log([30, 30, 20]), 5, batch_size=4, windows_per_epoch=6), np.random.default_rng(1)
+    epochs = [[window for batch in batches.epoch(rng) for window in batch["item_id_list"].tolist()] for _ in range(2)]
+    assert [len(windows) for windows in epochs] == [6, 6]
+    assert epochs[0] != epochs[1]
+
+
 # What a few of RecBole's models read besides the prefix.
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from movierec_bench.recbole_backend.batches import Batches
+from movierec_bench.recbole_backend.schemes import Scheme
 from movierec_bench.schema import ITEM_FIELD, LABEL_FIELD, USER_FIELD
 
 
-class BoostingScheme:
+class BoostingScheme(Scheme):
     """For models with ``grow(user_ix, item_ix, labels)``: the tree libraries want all rows of a round at once."""
 
     def __init__(self, config: Any, model: Any) -> None:

@@ -56,7 +56,8 @@ def build_batches(entry: ModelEntry, config: Any, dataset: Any) -> Batches:
         interactions = InteractionBatches(rows, config, NegativeSampler.from_config(rows, config))
         return KnowledgeBatches(interactions, TripleBatches(dataset, config))
     if entry.batches == "windows":
-        return WindowBatches(rows, config["MAX_ITEM_LIST_LENGTH"], config["train_batch_size"])
+        sizes = (config["MAX_ITEM_LIST_LENGTH"], config["train_batch_size"], config["windows_per_epoch"])
+        return WindowBatches(rows, *sizes)
     if entry.batches == "sequences":
         return SequenceBatches(dataset, config, NegativeSampler.from_config(rows, config))
     raise ConfigError(

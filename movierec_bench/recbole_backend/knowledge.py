@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from recbole.data.interaction import Interaction
 
-from movierec_bench.recbole_backend.schemes import build_optimizer, train_pass
+from movierec_bench.recbole_backend.schemes import Scheme, build_optimizer, train_pass
 from movierec_bench.recbole_backend.triples import KnowledgeBatches
 
 
-class _KnowledgeScheme:
+class _KnowledgeScheme(Scheme):
     """One optimiser for passes over the interactions and passes over the triples."""
 
     def __init__(self, config: Any, model: Any) -> None:

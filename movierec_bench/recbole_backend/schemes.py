@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import importlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, Callable, Protocol
+from typing import Any, Callable
 
 import numpy as np
 import torch
@@ -20,15 +21,27 @@ from movierec_bench.recbole_backend.batches import Batches
 from movierec_bench.schema import ConfigError, ModelError
 
 
-class Scheme(Protocol):
-    """Trains a model epoch by epoch.
+class Scheme(ABC):
+    """Trains a model epoch by epoch, in one stage or in several."""
 
-    A scheme of several stages also has ``is_pretraining``, true while a stage is still to come, for which early
-    stopping waits.
-    """
-
-    def epoch(self, batches: Batches, rng: np.random.Generator) -> float:
+    @abstractmethod
+    def epoch(self, batches: Any, rng: np.random.Generator) -> float:
         """Train one epoch; the mean loss a step."""
+
+    @property
+    def is_pretraining(self) -> bool:
+        """Whether a stage is still to come; early stopping waits for the last."""
+        return False
+
+    @property
+    def can_rank(self) -> bool:
+        """Whether a stage that teaches ranking has begun; validation and the budget's end wait for it."""
+        return True
+
+    @property
+    def stage_epochs(self) -> dict[str, int]:
+        """How many epochs a stage was given that time may cut short, by its parameter: a refit repeats them."""
+        return {}
 
 
 def build_scheme(entry: ModelEntry, config: Any, model: Any) -> Scheme:
@@ -40,7 +53,7 @@ def build_scheme(entry: ModelEntry, config: Any, model: Any) -> Scheme:
     return scheme
 
 
-class PlainScheme:
+class PlainScheme(Scheme):
     """One optimiser, one pass over the batches, ``calculate_loss`` at each."""
 
     def __init__(self, config: Any, model: Any) -> None:

@@ -9,10 +9,10 @@ import torch
 from recbole.data.interaction import Interaction
 
 from movierec_bench.recbole_backend.batches import Batches
-from movierec_bench.recbole_backend.schemes import PlainScheme, build_optimizer, check_loss, train_pass
+from movierec_bench.recbole_backend.schemes import PlainScheme, Scheme, build_optimizer, check_loss, train_pass
 
 
-class RecVAEScheme:
+class RecVAEScheme(Scheme):
     """RecVAE: an epoch trains the encoder ``n_enc_epochs`` times, copies it into the prior, then trains the decoder
     ``n_dec_epochs`` times, each with its own optimiser.
 
@@ -47,7 +47,7 @@ class RecVAEScheme:
         return train_pass(self._config, self._model, loss_of, optimizer, batches.epoch(rng))
 
 
-class DescentScheme:
+class DescentScheme(Scheme):
     """For models with ``descend(rng)``: they draw an epoch's rows themselves and step through them in compiled code."""
 
     def __init__(self, config: Any, model: Any) -> None:
@@ -82,7 +82,7 @@ class NCLScheme(PlainScheme):
         return super().epoch(batches, rng)
 
 
-class RaCTScheme:
+class RaCTScheme(Scheme):
     """RaCT: ``pretrain_epochs`` epochs of the actor, a variational autoencoder; then a critic learns in
     ``critic_epochs`` passes to foresee the actor's NDCG; from then on the actor learns what the critic rates best.
 
@@ -128,7 +128,7 @@ class RaCTScheme:
         return train_pass(self._config, self._model, self._model.calculate_loss, self._optimizer, batches.epoch(rng))
 
 
-class NAISScheme:
+class NAISScheme(Scheme):
     """NAIS: ``pretrain_epochs`` epochs as FISM, whose vectors the attention starts from.
 
     Source:

@@ -36,7 +36,8 @@ class FitSettings:
     Attributes:
         seed: seed of everything random.
         scratch: folder for whatever RecBole insists on writing.
-        budget: seconds of training, validations included; the epoch in hand is finished. None: no limit.
+        budget: seconds of training, validations included; the epoch in hand is finished, and what a scheme of stages
+            needs before its model can rank. None: no limit.
         epochs: exactly so many epochs, without validation (a refit). None: the YAML's ``epochs``, with early stopping.
     """
 
@@ -58,6 +59,7 @@ class Fitted:
         epochs: one record an epoch; empty for closed-form models.
         best_epoch: epoch of the best validation, or the last trained; None for closed-form models.
         out_of_budget: whether the budget ended the training.
+        stage_epochs: parameters, epochs of stages that time may have cut short, with which a refit repeats them.
     """
 
     entry: ModelEntry
@@ -67,6 +69,7 @@ class Fitted:
     epochs: list[EpochRecord] = field(default_factory=list)
     best_epoch: Optional[int] = None
     out_of_budget: bool = False
+    stage_epochs: dict[str, int] = field(default_factory=dict)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -102,7 +105,7 @@ def fit(
     """
     seed_everything(settings.seed)
     config = build_config(entry, settings.seed, settings.scratch)
-    config["budget"] = settings.budget  # a scheme with stages shares it out
+    config["budget"] = settings.budget if settings.epochs is None else None  # a scheme with stages shares it out
     dataset = build_dataset(config, data, train)
     model = load_model_class(entry)(config, dataset_of(entry, dataset)).to(config["device"])
     give_history(entry, model, train)
@@ -142,15 +145,19 @@ def _train_by_epochs(
         loss = scheme.epoch(batches, rng)
         recall = math.nan
         out_of_time = settings.budget is not None and time.perf_counter() - started >= settings.budget
-        if validate is not None and (epoch % config["eval_step"] == 0 or out_of_time or epoch == last):
+        if (
+            validate is not None
+            and scheme.can_rank
+            and (epoch % config["eval_step"] == 0 or out_of_time or epoch == last)
+        ):
             recall = validate(fitted.scorer(train))
-            since_best = 0 if getattr(scheme, "is_pretraining", False) else since_best + 1
+            since_best = 0 if scheme.is_pretraining else since_best + 1
             if recall > best_recall:
                 best_recall, best_state, best_epoch, since_best = recall, _snapshot(model), epoch, 0
         record = EpochRecord(epoch, loss, recall, time.perf_counter() - epoch_started)
         fitted.epochs.append(record)
         on_epoch(record)
-        if out_of_time and epoch < last:
+        if out_of_time and scheme.can_rank and epoch < last:
             fitted.out_of_budget = True
             break
         if validate is not None and since_best >= config["stopping_step"]:
@@ -158,6 +165,7 @@ def _train_by_epochs(
     if best_state is not None:
         _restore(model, best_state)
     fitted.best_epoch = best_epoch or len(fitted.epochs)
+    fitted.stage_epochs = scheme.stage_epochs
 
 
 def _snapshot(model: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -14,7 +14,7 @@ from movierec_bench.schema import ITEM_FIELD, USER_FIELD
 
 
 class WindowBatches:
-    """Batches of windows that cover every row of every log exactly once an epoch.
+    """Batches of windows that cover every row of every log exactly once an epoch, or of as many windows as are wanted.
 
     RecBole trains on one padded prefix for each row, so a log of n rows is read n times. Here it is read
     once: the model predicts the next movie at every position of a window.
@@ -23,12 +23,15 @@ class WindowBatches:
         rows: training rows, sorted by user and time.
         max_length: rows of a window at most.
         batch_size: windows a batch.
+        windows_per_epoch: windows drawn for an epoch; 0 takes all of them. Five million rows are a hundred thousand
+            windows: within a budget an epoch of all of them might be the only one.
     """
 
-    def __init__(self, rows: Interactions, max_length: int, batch_size: int) -> None:
+    def __init__(self, rows: Interactions, max_length: int, batch_size: int, windows_per_epoch: int = 0) -> None:
         self._rows = rows
         self._max_length = max_length
         self._batch_size = batch_size
+        self._windows_per_epoch = windows_per_epoch
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Interaction]:
         """The batches of one epoch: the columns of `Prefixes.columns`, the width that of the longest window.
@@ -36,7 +39,7 @@ class WindowBatches:
         ``item_id`` is the movie that follows the window in the log, 0 at the log's end.
         """
         start, end = cut_windows(self._rows.indptr, self._max_length, rng)
-        order = rng.permutation(len(start))
+        order = rng.permutation(len(start))[: self._windows_per_epoch or len(start)]
         for first in range(0, len(order), self._batch_size):
             chosen = order[first : first + self._batch_size]
             yield self._batch(start[chosen], end[chosen])
