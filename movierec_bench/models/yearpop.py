@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ class YearPop(HistoryModel):
     other_parameter_name = ["first_year", "watches"]
     first_year: int
     watches: csr_matrix  # float32 [n_years, n_items]: n(y, i)
+    _active: Optional[csr_matrix] = None  # float32 [n_users, n_years]: a(u, y), once it is needed
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
@@ -39,14 +40,24 @@ class YearPop(HistoryModel):
         n_years = int(years.max()) - self.first_year + 1
         self.watches = _count_pairs(years - self.first_year, self.interactions.item_ix, n_years, self.n_items)
 
+    def set_history(self, history: csr_matrix, interactions: Any) -> None:
+        """Take the rows to rank from: the years users were active in change with them."""
+        super().set_history(history, interactions)
+        self._active = None
+
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores of a batch of users."""
-        users = self.user_rows(interaction)
-        activity = self._rows_by_year()[users].toarray()
+        if self._active is None:
+            self._active = self._activity()
+        return torch.from_numpy(sparse_scores(self._active, self.user_rows(interaction), self.watches))
+
+    def _activity(self) -> csr_matrix:
+        """Float32 csr [n_users, n_years]: a(u, y)."""
+        activity = self._rows_by_year().toarray()
         if self.activity == YEARS:
             activity = np.minimum(activity, 1)
         activity[activity.sum(axis=1) == 0] = 1
-        return torch.from_numpy(sparse_scores(csr_matrix(activity), np.arange(len(users)), self.watches))
+        return csr_matrix(activity)
 
     def _rows_by_year(self) -> csr_matrix:
         """Float32 csr [n_users, n_years]: c(u, y), for the years that have training rows."""
