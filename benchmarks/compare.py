@@ -109,7 +109,7 @@ def _revision() -> str:
     def git(*command: str) -> str:
         return subprocess.run(["git", *command], cwd=HERE, check=True, capture_output=True, text=True).stdout.strip()
 
-    recorded = (":(top)", f":(exclude){RESULTS.name}", ":(exclude)README.md")
+    recorded = (":(top)", f":(exclude){RESULTS.name}", ":(exclude)RESULTS.md")
     dirty = git("diff", "--name-only", "HEAD", "--", *recorded)
     return git("rev-parse", "--short", "HEAD") + ("-dirty" if dirty else "")
 

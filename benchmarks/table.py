@@ -1,4 +1,4 @@
-"""The recorded results as the tables of benchmarks/README.md, between its two marks."""
+"""The recorded results as the tables of ``benchmarks/RESULTS.md``: ``python -m benchmarks.table`` writes them anew."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import Any
 from benchmarks.compare import HERE, RESULTS
 from benchmarks.plan import COMPARISONS
 
-_README = HERE / "README.md"
-_BEGIN, _END = "<!-- results -->\n", "<!-- end of results -->\n"
+TABLES = HERE / "RESULTS.md"
+_HEAD = """# Recorded results
+
+Written by `python -m benchmarks.table` from `results/*.json`; [README.md](README.md) says how they come about and
+how to read them. Each result names the commit it measured, under "Machine".
+"""
 _PHASES = ("load", "fit", "epoch", "rank")
 _WHOLE_RUNS = {
     "fast-run": "run --models fast",
@@ -18,14 +22,26 @@ _WHOLE_RUNS = {
 
 
 def write_table() -> None:
-    """Write every recorded result into the README."""
+    """Write every recorded result into ``RESULTS.md``."""
+    TABLES.write_text(tables(), encoding="utf-8")
+
+
+def tables() -> str:
+    """Return the whole text of ``RESULTS.md``."""
     recorded = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
-    order = [name for name in (*(made.name for made in COMPARISONS), *_WHOLE_RUNS) if name in recorded]
-    parts = [_sides(recorded, order), _reached(recorded, order), _floors(recorded)]
-    parts += [_failures(recorded, order), *_whole_runs(recorded), _growth(recorded.get("growth")), _machines(recorded)]
-    text = _README.read_text(encoding="utf-8")
-    before, rest = text.split(_BEGIN)
-    _README.write_text(before + _BEGIN + "\n".join(part for part in parts if part) + _END + rest.split(_END)[1])
+    planned = [*(made.name for made in COMPARISONS), *_WHOLE_RUNS]
+    order = [name for name in planned if name in recorded]
+    parts = [_HEAD, _sides(recorded, order), _reached(recorded, order), _floors(recorded), _failures(recorded, order)]
+    parts += [*_whole_runs(recorded), _growth(recorded.get("growth"))]
+    parts += [_unrecorded([name for name in (*planned, "growth") if name not in recorded]), _machines(recorded)]
+    return "\n".join(part for part in parts if part)
+
+
+def _unrecorded(names: list[str]) -> str:
+    if not names:
+        return ""
+    heading = "## Not recorded for the code as it stands\n\n"
+    return heading + f'`make bench ONLY="{" ".join(names)}"` measures {", ".join(names)}.\n'
 
 
 def _sides(recorded: dict[str, Any], order: list[str]) -> str:
@@ -36,7 +52,7 @@ def _sides(recorded: dict[str, Any], order: list[str]) -> str:
             seconds = [_number(figures.get(phase)) for phase in _PHASES]
             rest = [_number(figures.get(key)) for key in ("peak_rss_mb", "users", "recall_plain")]
             rows.append([name, recorded[name]["workload"], side, *seconds, *rest])
-    return "### Seconds, memory, quality\n\n" + _table(head, rows)
+    return "## Seconds, memory, quality\n\n" + _table(head, rows)
 
 
 def _reached(recorded: dict[str, Any], order: list[str]) -> str:
@@ -45,7 +61,7 @@ def _reached(recorded: dict[str, Any], order: list[str]) -> str:
         for name in order
         for reach in recorded[name].get("reached", [])
     ]
-    return "### Targets\n\n" + _table(["comparison", "what", "measured", "at most", ""], rows)
+    return "## Targets\n\n" + _table(["comparison", "what", "measured", "at most", ""], rows)
 
 
 def _floors(recorded: dict[str, Any]) -> str:
@@ -63,7 +79,7 @@ def _floors(recorded: dict[str, Any]) -> str:
     operations = {"float32": machine["float32_per_s"], "8-bit": machine["products_per_s"]}
     speeds = " and ".join(f"{value / 1e9:.0f} G {kind} operations/s" for kind, value in operations.items())
     measured = f"Measured: {speeds} in matrix products, {machine['bytes_per_s'] / 1e9:.0f} GB/s in a copy."
-    return f"### Floors\n\n{measured}\n\n" + _table(head, rows)
+    return f"## Floors\n\n{measured}\n\n" + _table(head, rows)
 
 
 def _verdict(reach: dict[str, Any]) -> str:
@@ -74,7 +90,7 @@ def _verdict(reach: dict[str, Any]) -> str:
 
 def _failures(recorded: dict[str, Any], order: list[str]) -> str:
     rows = [[name, side, why] for name in order for side, why in recorded[name].get("failed", {}).items()]
-    return "### Did not run\n\n" + _table(["comparison", "side", "error"], rows) if rows else ""
+    return "## Did not run\n\n" + _table(["comparison", "side", "error"], rows) if rows else ""
 
 
 def _whole_runs(recorded: dict[str, Any]) -> list[str]:
@@ -87,7 +103,7 @@ def _whole_runs(recorded: dict[str, Any]) -> list[str]:
         models = sorted(recorded[name]["models"], key=lambda made: made["model"])
         rows = [[made["model"], made["status"], *(_number(made.get(key)) for key in measures)] for made in models]
         minutes = recorded[name]["sides"]["ours"]["seconds"] / 60
-        heading = f"### `{command}` at full size: {minutes:.0f} minutes\n\n"
+        heading = f"## `{command}` at full size: {minutes:.0f} minutes\n\n"
         parts.append(heading + _table(head, rows))
     return parts
 
@@ -100,7 +116,7 @@ def _growth(growth: Any) -> str:
         [name, *(_number(value) for value in values), f"{growth['exponents'][name]:.2f}"]
         for name, values in growth["curves"].items()
     ]
-    return "### Growth\n\n![seconds by rows](results/growth.svg)\n\n" + _table(head, rows)
+    return "## Growth\n\n![seconds by rows](results/growth.svg)\n\n" + _table(head, rows)
 
 
 def _machines(recorded: dict[str, Any]) -> str:
@@ -110,7 +126,7 @@ def _machines(recorded: dict[str, Any]) -> str:
     )
     versions = {name: version for made in recorded.values() for name, version in made["versions"].items()}
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return "\n".join(["### Machine", "", *(f"- {line}" for line in lines), f"- {named}", ""])
+    return "\n".join(["## Machine", "", *(f"- {line}" for line in lines), f"- {named}", ""])
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -122,3 +138,7 @@ def _number(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+
+
+if __name__ == "__main__":
+    write_table()

@@ -1,0 +1,98 @@
+"""Every command and every piece of code in the README and the documentation does what the page says it does.
+
+Each page is worked through from top to bottom in a folder of its own, which begins with ml-100k converted and its fast
+models run, so that a page's own `run --models fast` finds them finished and takes seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from command_check import ROOT, check_command, check_options, commands_of
+from markdown_blocks import Block, blocks_of, inline_code_of
+
+pytestmark = pytest.mark.xdist_group("docs")  # one process, so that the fast models are trained once
+
+PAGES = sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks" / "README.md"])
+_OF_THE_CHECKOUT = ("make ", "pip ", "python -m benchmarks")  # they install, test or measure it: checked, not run
+_PAGE_SECONDS = 300
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ml-100k converted, and the models of the group fast run."""
+    folder = tmp_path_factory.mktemp("begun")
+    _sh("python -m movierec_bench convert\npython -m movierec_bench run --models fast --quiet", folder)
+    return folder
+
+
+@every_page
+def test_commands_are_known_to_their_programs(page: Path) -> None:
+    for block in blocks_of(page):
+        where = f"{page.name} line {block.line}"
+        if block.language == "bash":
+            for words in commands_of(block.text):
+                try:
+                    check_command(words)
+                except Exception as error:
+                    raise AssertionError(f"{where}: {' '.join(words)}: {error}") from error
+        elif block.language == "python":
+            compile(block.text, where, "exec")
+        elif block.language == "yaml":
+            yaml.safe_load(block.text)
+        else:
+            assert "-m movierec_bench" not in block.text, f"{where}: a block with commands begins with ```bash"
+    for code in inline_code_of(page):
+        if code.startswith("python -m movierec_bench"):
+            check_options(code)
+
+
+@every_page
+def test_blocks_run(page: Path, begun: Path, tmp_path: Path) -> None:
+    blocks = [block for block in blocks_of(page) if block.file or _is_run(block)]
+    if not blocks:
+        return
+    folder = tmp_path / "page"
+    shutil.copytree(begun, folder)
+    for block in blocks:
+        if block.file:
+            (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / block.file).write_text(block.text, encoding="utf-8")
+        elif block.language == "bash":
+            _sh(_runnable(block.text), folder, f"{page.name} line {block.line}")
+        else:
+            (folder / "block.py").write_text(block.text, encoding="utf-8")
+            _sh("python block.py", folder, f"{page.name} line {block.line}")
+
+
+def _is_run(block: Block) -> bool:
+    if block.unrun or block.language not in ("bash", "python"):
+        return False
+    return block.language == "python" or bool(_runnable(block.text).strip())
+
+
+def _runnable(script: str) -> str:
+    return "\n".join(line for line in script.splitlines() if not line.startswith(_OF_THE_CHECKOUT))
+
+
+def _sh(script: str, folder: Path, where: str = "preparation") -> None:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-eu", "-o", "pipefail", "-c", script],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_PAGE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"{where}: {script}\n{done.stdout}\n{done.stderr}"
