@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks.compare import record
 from benchmarks.plan import AUTOENCODERS, FULL
 from benchmarks.workloads import prepare
-from movierec_bench.catalog import load_catalog
-from movierec_bench.ranking import BLOCK_BYTES
+from movierec_bench.ranking.top_k import BLOCK_BYTES
+from movierec_bench.settings.catalog import load_catalog
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ import numpy as np
 from benchmarks.stopwatch import Stopwatch
 from benchmarks.workloads import Workload, protocol
 from movierec_bench import convert
-from movierec_bench.atomic import read_atomic
-from movierec_bench.catalog import load_catalog
-from movierec_bench.ranking import TopK, top_k, topk_frame
-from movierec_bench.recbole_backend.data import Interactions
-from movierec_bench.recbole_backend.trainer import FitSettings, Fitted, fit
+from movierec_bench.data.atomic import read_atomic
+from movierec_bench.data.interactions import Interactions
+from movierec_bench.data.split import make_split, read_split, write_split
+from movierec_bench.evaluation.metrics import per_user, recall_at_k
+from movierec_bench.ranking.top_k import TopK, top_k, topk_frame
 from movierec_bench.schema import K
-from movierec_bench.scoring import per_user, recall_at_k
-from movierec_bench.split import make_split, read_split, write_split
+from movierec_bench.settings.catalog import load_catalog
+from movierec_bench.training.trainer import FitSettings, Fitted, fit
 
 
 def first_load(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dict[str, Any]:

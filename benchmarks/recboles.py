@@ -19,11 +19,11 @@ import torch
 
 from benchmarks.stopwatch import Stopwatch
 from benchmarks.workloads import Workload
-from movierec_bench.catalog import load_catalog
-from movierec_bench.ranking import top_k, topk_frame
+from movierec_bench.evaluation.metrics import per_user
+from movierec_bench.ranking.top_k import top_k, topk_frame
 from movierec_bench.recbole_backend import compat
 from movierec_bench.schema import ITEM_FIELD, LABEL_FIELD, TIME_FIELD, USER_FIELD, K
-from movierec_bench.scoring import per_user
+from movierec_bench.settings.catalog import load_catalog
 
 compat.apply()
 

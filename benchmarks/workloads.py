@@ -10,11 +10,12 @@ import pandas as pd
 
 from benchmarks.synthetic import MOVIES, ROWS, USERS, write_competition
 from movierec_bench import convert
-from movierec_bench.atomic import AtomicData, read_atomic
-from movierec_bench.catalog import ConfigFolders
-from movierec_bench.recbole_backend.data import Interactions
+from movierec_bench.data.atomic import AtomicData, read_atomic
+from movierec_bench.data.interactions import Interactions
+from movierec_bench.data.split import Split, make_split, read_split, write_split
 from movierec_bench.schema import ITEM, ITEM_FIELD, TIME, TIME_FIELD, USER, USER_FIELD
-from movierec_bench.split import Protocol, Split, load_protocol, make_split, read_split, write_split
+from movierec_bench.settings.protocol import Protocol, load_protocol
+from movierec_bench.settings.yaml_files import ConfigFolders
 
 ROOT = Path("bench_data")
 SCALES = {"quarter": 0.25, "half": 0.5, "full": 1.0, "double": 2.0}  # of the competition's users and rows

@@ -15,16 +15,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from movierec_bench.atomic import convert
-    from movierec_bench.bench import run
-    from movierec_bench.catalog import load_catalog
-    from movierec_bench.outputs.boards import score_boards
-    from movierec_bench.outputs.ensemble import ensemble
-    from movierec_bench.outputs.leaderboard import leaderboard
-    from movierec_bench.outputs.submission import score, submit
-    from movierec_bench.schema import BenchError, ConfigError, DataError, ModelError
-    from movierec_bench.tracking import track
-    from movierec_bench.tuning import tune
+    from movierec_bench.data.atomic import convert
+    from movierec_bench.errors import BenchError, ConfigError, DataError, ModelError
+    from movierec_bench.execution.run import run
+    from movierec_bench.mixing.ensemble import ensemble
+    from movierec_bench.reports.leaderboard import leaderboard
+    from movierec_bench.reports.public_private import score_boards
+    from movierec_bench.reports.submission import score, submit
+    from movierec_bench.settings.catalog import load_catalog
+    from movierec_bench.tracking.tracker import track
+    from movierec_bench.tuning.tune import tune
 
 __version__ = "0.1.0"
 __all__ = [
@@ -45,20 +45,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BenchError": "schema",
-    "ConfigError": "schema",
-    "DataError": "schema",
-    "ModelError": "schema",
-    "convert": "atomic",
-    "ensemble": "outputs.ensemble",
-    "leaderboard": "outputs.leaderboard",
-    "load_catalog": "catalog",
-    "run": "bench",
-    "score": "outputs.submission",
-    "score_boards": "outputs.boards",
-    "submit": "outputs.submission",
-    "track": "tracking",
-    "tune": "tuning",
+    "BenchError": "errors",
+    "ConfigError": "errors",
+    "DataError": "errors",
+    "ModelError": "errors",
+    "convert": "data.atomic",
+    "ensemble": "mixing.ensemble",
+    "leaderboard": "reports.leaderboard",
+    "load_catalog": "settings.catalog",
+    "run": "execution.run",
+    "score": "reports.submission",
+    "score_boards": "reports.public_private",
+    "submit": "reports.submission",
+    "track": "tracking.tracker",
+    "tune": "tuning.tune",
 }
 
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Optional, Union
 import typer
 from rich.console import Console
 
-from movierec_bench.schema import MAIN_METRIC, BenchError, ConfigError
+from movierec_bench.errors import BenchError, ConfigError
+from movierec_bench.schema import MAIN_METRIC
 
 if TYPE_CHECKING:
-    from movierec_bench.outputs.leaderboard import Board
-    from movierec_bench.outputs.segment_board import SegmentBoard
+    from movierec_bench.reports.leaderboard import Board
+    from movierec_bench.reports.segment_board import SegmentBoard
 
 app = typer.Typer(
     help="Benchmarks every recommender under one protocol and writes a leaderboard and submissions.",
@@ -52,7 +53,7 @@ def convert(
     out: Atomic = Path("atomic_data"),
 ) -> None:
     """Check the competition's files and write them as RecBole atomic files."""
-    from movierec_bench.atomic import convert as do
+    from movierec_bench.data.atomic import convert as do
 
     folder = do(data=data, name=name, out=out)
     counts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["counts"]
@@ -67,8 +68,8 @@ def convert(
 @app.command()
 def models(models: Models = "all", configs: Configs = None) -> None:
     """List the catalogue: name, family, source, groups, status, what a model needs."""
-    from movierec_bench.catalog import load_catalog, select
-    from movierec_bench.outputs.listing import catalog_table
+    from movierec_bench.reports.catalog_table import catalog_table
+    from movierec_bench.settings.catalog import load_catalog, select
 
     _console().print(catalog_table(select(load_catalog(configs), models)))
 
@@ -99,7 +100,7 @@ def run(
     no_track: NoTrack = False,
 ) -> None:
     """Train, rank, score, refit and submit; goes on where an earlier run ended."""
-    from movierec_bench.bench import run as do
+    from movierec_bench.execution.run import run as do
 
     try:
         board = do(
@@ -151,7 +152,7 @@ def tune(
     no_track: NoTrack = False,
 ) -> None:
     """Search better parameters on the validation rows; goes on where an earlier search ended."""
-    from movierec_bench.tuning import tune as do
+    from movierec_bench.tuning.tune import tune as do
 
     try:
         tuned = do(
@@ -193,8 +194,8 @@ def leaderboard(
     atomic: RunsAtomic = None,
 ) -> None:
     """Print a run's table again, sorted and filtered, or by segment of the users."""
-    from movierec_bench.outputs.leaderboard import leaderboard as do
-    from movierec_bench.results import RunFolder
+    from movierec_bench.reports.leaderboard import leaderboard as do
+    from movierec_bench.runs.folder import RunFolder
 
     _show(do(run, sort=sort, family=family, status=status, by=by, judges=judges, atomic=atomic))
     if by is not None:
@@ -208,7 +209,7 @@ def submit(
     atomic: RunsAtomic = None,
 ) -> None:
     """Write a model's submission from its stored refit ranking."""
-    from movierec_bench.outputs.submission import submit as do
+    from movierec_bench.reports.submission import submit as do
 
     _print(f"wrote {do(run, model, atomic=atomic)}")
 
@@ -240,7 +241,7 @@ def ensemble(
     no_track: NoTrack = False,
 ) -> None:
     """Mix stored rankings without training; everything is chosen on validation rows, then scored on test rows."""
-    from movierec_bench.outputs.ensemble import ensemble as do
+    from movierec_bench.mixing.ensemble import ensemble as do
 
     mix = do(
         run,
@@ -270,7 +271,7 @@ def ensemble(
 @app.command()
 def track(run: Run, tracking_uri: TrackingUri = None) -> None:
     """Upload to MLflow whatever it lacks of a run or a search, once only: after an outage, or if it was not tracked."""
-    from movierec_bench.tracking import track as do
+    from movierec_bench.tracking.tracker import track as do
 
     _print(do(run, tracking_uri=tracking_uri).describe())
 
@@ -285,8 +286,8 @@ def score(
     against: Annotated[Optional[Path], typer.Option(help="With --boards: another submission to compare with.")] = None,
 ) -> None:
     """Check any submission, and score it against any answers by the competition's Recall@10."""
-    from movierec_bench.outputs.boards import score_boards
-    from movierec_bench.outputs.submission import score as do
+    from movierec_bench.reports.public_private import score_boards
+    from movierec_bench.reports.submission import score as do
 
     if not boards:
         _print(do(submission, answers=answers, dataset=dataset, atomic=atomic).describe())

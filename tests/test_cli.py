@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import SHARED
+from support.planted import SHARED
 
 COMMANDS = ("convert", "models", "run", "leaderboard", "submit", "ensemble", "score", "track")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from support.planted import ROOT
 
 pytestmark = pytest.mark.xdist_group("packaging")  # one process, so that the wheel is built once
 
@@ -51,7 +51,7 @@ def test_it_runs_from_an_installed_wheel_in_an_empty_folder(wheel: Path, tmp_pat
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    where = run("-c", "import movierec_bench.catalog as c; print(c.__file__); print(c.packaged_configs())")
+    where = run("-c", "import movierec_bench.settings.catalog as c; print(c.__file__); print(c.packaged_configs())")
     assert all(line.startswith(str(site)) for line in where.splitlines()), "the installed package is the one tested"
     run("-m", "movierec_bench", "convert")
     run("-m", "movierec_bench", "run", "--models", "rule")

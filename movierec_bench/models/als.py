@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
-from movierec_bench.models.base import HistoryModel
-from movierec_bench.models.embeddings import EmbeddingModel, without_bias
-from movierec_bench.models.parameters import number, whole_number
+from movierec_bench.models.parts.parameters import number, whole_number
+from movierec_bench.recbole_backend.model_contract import EmbeddingModel, HistoryModel, without_bias
 
 _STEPS = 3  # of conjugate gradients in a sweep, from where the last sweep ended; Takacs et al.
 _PRECISION = 1e-6  # the residual, of the first one, at which a system counts as solved

@@ -8,10 +8,9 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
-from movierec_bench.models.base import HistoryModel
-from movierec_bench.models.embeddings import EmbeddingModel
-from movierec_bench.models.parameters import choice, number_from, whole_number
-from movierec_bench.models.rows import RowLinear, RowLists, sample_zeros
+from movierec_bench.models.parts.parameters import choice, number_from, whole_number
+from movierec_bench.models.parts.sparse_rows import RowLinear, RowLists, sample_zeros
+from movierec_bench.recbole_backend.model_contract import EmbeddingModel, HistoryModel
 
 _ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "identity": nn.Identity}
 LOSSES = ("BCE", "MSE")

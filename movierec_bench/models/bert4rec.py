@@ -9,8 +9,8 @@ import torch
 from recbole.model.sequential_recommender.bert4rec import BERT4Rec
 from scipy.sparse import csr_matrix
 
-from movierec_bench.models.parameters import choice, number_from
-from movierec_bench.models.windows import WindowModel, at_position
+from movierec_bench.models.parts.parameters import choice, number_from
+from movierec_bench.models.parts.window_model import WindowModel, at_position
 
 INFERENCES = ("last", "sum", "top_10_per_five")
 _EVERY = 5  # top_10_per_five: positions from one vote to the next
@@ -45,7 +45,7 @@ class WindowBERT4Rec(WindowModel, BERT4Rec):
 
         Args:
             history: float32 csr [n_users, n_items] of 0 and 1.
-            interactions: the same rows as `recbole_backend.data.Interactions`, with times.
+            interactions: the same rows as `data.interactions.Interactions`, with times.
         """
         self.history = history
 

@@ -11,8 +11,8 @@ from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType, ModelType
 from torch import nn
 
-from movierec_bench.models.embeddings import EmbeddingModel
-from movierec_bench.models.parameters import number, number_from, whole_number
+from movierec_bench.models.parts.parameters import number, number_from, whole_number
+from movierec_bench.recbole_backend.model_contract import EmbeddingModel
 
 _FIRST_SIZE = 0.1  # standard deviation of the vectors a fit begins with
 _MOST_BLOCKS, _MOVIES_A_BLOCK = 16, 64  # as many blocks of movies as 64 movies each allow, up to 16
@@ -76,7 +76,7 @@ class BlockedRows:
     """Training rows by blocks of users and movies, and the steps of BPR on them.
 
     Args:
-        rows: `recbole_backend.data.Interactions`.
+        rows: `data.interactions.Interactions`.
         weights: float [n_items], > 0; a negative is drawn in proportion to them, of the movies its user has not seen.
     """
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from movierec_bench.models.base import HistoryModel
-from movierec_bench.models.favourites import Popularity, favourites, feature_matrix
-from movierec_bench.models.linear import sparse_scores
-from movierec_bench.models.parameters import number_from, whole_number
+from movierec_bench.models.parts.linear_model import sparse_scores
+from movierec_bench.models.parts.parameters import number_from, whole_number
+from movierec_bench.models.parts.popularity import Popularity, favourites, feature_matrix
+from movierec_bench.recbole_backend.model_contract import HistoryModel
 from movierec_bench.schema import DIRECTOR, WRITER
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from movierec_bench.models.gram import item_gram, ridge_inverse
-from movierec_bench.models.linear import LinearModel
-from movierec_bench.models.parameters import number
+from movierec_bench.models.parts.gram_matrix import item_gram, ridge_inverse
+from movierec_bench.models.parts.linear_model import LinearModel
+from movierec_bench.models.parts.parameters import number
 
 
 class FastEASE(LinearModel):

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix, vstack
 
-from movierec_bench.models.gram import item_gram, ridge_inverse
-from movierec_bench.models.linear import LinearModel, TiledWeights, sparse_scores
-from movierec_bench.models.parameters import number, number_from, whole_number
+from movierec_bench.models.parts.gram_matrix import item_gram, ridge_inverse
+from movierec_bench.models.parts.linear_model import LinearModel, TiledWeights, sparse_scores
+from movierec_bench.models.parts.parameters import number, number_from, whole_number
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from movierec_bench.models.base import HistoryModel
-from movierec_bench.models.embeddings import EmbeddingModel, without_bias
-from movierec_bench.models.factors import item_factors
-from movierec_bench.models.parameters import number_from, whole_number
+from movierec_bench.models.parts.parameters import number_from, whole_number
+from movierec_bench.models.parts.truncated_svd import item_factors
+from movierec_bench.recbole_backend.model_contract import EmbeddingModel, HistoryModel, without_bias
 
 
 class FISMProfile(EmbeddingModel, HistoryModel):

@@ -8,9 +8,9 @@ import numba
 import numpy as np
 import torch
 
-from movierec_bench.models.base import HistoryModel
-from movierec_bench.models.favourites import Popularity, favourites, feature_matrix, popular_by_value
-from movierec_bench.models.parameters import whole_number, whole_numbers
+from movierec_bench.models.parts.parameters import whole_number, whole_numbers
+from movierec_bench.models.parts.popularity import Popularity, favourites, feature_matrix, popular_by_value
+from movierec_bench.recbole_backend.model_contract import HistoryModel
 from movierec_bench.schema import GENRE
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from recbole.model.sequential_recommender.gru4rec import GRU4Rec
 
-from movierec_bench.models.recurrent import recurrent_states
-from movierec_bench.models.windows import WindowModel
+from movierec_bench.models.parts.gru_cpu import recurrent_states
+from movierec_bench.models.parts.window_model import WindowModel
 
 
 class WindowGRU4Rec(WindowModel, GRU4Rec):

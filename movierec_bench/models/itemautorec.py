@@ -8,8 +8,8 @@ import torch
 from scipy.sparse import csr_matrix
 
 from movierec_bench.models.autorec import AutoencoderNetwork
-from movierec_bench.models.base import HistoryModel
-from movierec_bench.models.rows import RowLists
+from movierec_bench.models.parts.sparse_rows import RowLists
+from movierec_bench.recbole_backend.model_contract import HistoryModel
 
 
 class ItemAutoRec(HistoryModel):

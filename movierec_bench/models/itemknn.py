@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from scipy.sparse import csr_matrix
 
-from movierec_bench.models.base import HistoryModel
-from movierec_bench.models.gram import item_gram
-from movierec_bench.models.linear import sparse_scores
-from movierec_bench.models.neighbours import nearest_items
-from movierec_bench.models.parameters import choice, number_from, whole_number
+from movierec_bench.models.parts.gram_matrix import item_gram
+from movierec_bench.models.parts.linear_model import sparse_scores
+from movierec_bench.models.parts.nearest import nearest_items
+from movierec_bench.models.parts.parameters import choice, number_from, whole_number
+from movierec_bench.recbole_backend.model_contract import HistoryModel
 
 SUM, MAX = "sum", "max"
 

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from movierec_bench.models.ease import ease_weights
-from movierec_bench.models.gram import item_gram
-from movierec_bench.models.linear import TiledWeights
-from movierec_bench.models.parameters import number
+from movierec_bench.models.parts.gram_matrix import item_gram
+from movierec_bench.models.parts.linear_model import TiledWeights
+from movierec_bench.models.parts.parameters import number
 from movierec_bench.models.userease import UserEASE
 
 

@@ -8,7 +8,7 @@ import lightgbm
 import numpy as np
 import torch
 
-from movierec_bench.models.trees import BoostedTrees
+from movierec_bench.models.parts.boosted_trees import BoostedTrees
 
 
 class PairLightGBM(BoostedTrees):

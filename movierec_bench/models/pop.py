@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from movierec_bench.models.base import HistoryModel
-from movierec_bench.models.favourites import watch_counts
+from movierec_bench.models.parts.popularity import watch_counts
+from movierec_bench.recbole_backend.model_contract import HistoryModel
 
 
 class MostPopular(HistoryModel):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from movierec_bench.models.base import HistoryModel
+from movierec_bench.recbole_backend.model_contract import HistoryModel
 
 
 class RandomRank(HistoryModel):

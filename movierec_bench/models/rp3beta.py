@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix, diags
 
-from movierec_bench.models.base import HistoryModel
-from movierec_bench.models.linear import sparse_scores
-from movierec_bench.models.neighbours import nearest
-from movierec_bench.models.parameters import number_from, whole_number
+from movierec_bench.models.parts.linear_model import sparse_scores
+from movierec_bench.models.parts.nearest import nearest
+from movierec_bench.models.parts.parameters import number_from, whole_number
+from movierec_bench.recbole_backend.model_contract import HistoryModel
 
 
 class RP3beta(HistoryModel):

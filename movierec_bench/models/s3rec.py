@@ -9,8 +9,8 @@ import torch
 from recbole.model.sequential_recommender.s3rec import S3Rec
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from movierec_bench.models.parameters import choice, whole_number
-from movierec_bench.models.windows import CausalAttention, at_position, softmax_loss
+from movierec_bench.models.parts.parameters import choice, whole_number
+from movierec_bench.models.parts.window_model import CausalAttention, at_position, softmax_loss
 
 SCORERS = ("dot", "negative_euclidean")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recbole.model.sequential_recommender.sasrec import SASRec
 
-from movierec_bench.models.windows import CausalAttention
+from movierec_bench.models.parts.window_model import CausalAttention
 
 
 class WindowSASRec(CausalAttention, SASRec):

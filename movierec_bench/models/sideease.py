@@ -11,9 +11,9 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from movierec_bench.models.ease import ease_weights
-from movierec_bench.models.gram import item_gram
-from movierec_bench.models.linear import LinearModel
-from movierec_bench.models.parameters import number, number_from
+from movierec_bench.models.parts.gram_matrix import item_gram
+from movierec_bench.models.parts.linear_model import LinearModel
+from movierec_bench.models.parts.parameters import number, number_from
 from movierec_bench.schema import DIRECTOR, GENRE, TITLE, WRITER, YEAR
 
 FEATURES = (GENRE, DIRECTOR, WRITER, YEAR, TITLE)

@@ -8,9 +8,9 @@ from typing import Any
 import numba
 import numpy as np
 
-from movierec_bench.models.gram import item_gram
-from movierec_bench.models.linear import LinearModel
-from movierec_bench.models.parameters import flag, number, number_from
+from movierec_bench.models.parts.gram_matrix import item_gram
+from movierec_bench.models.parts.linear_model import LinearModel
+from movierec_bench.models.parts.parameters import flag, number, number_from
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from movierec_bench.models.factors import item_factors
-from movierec_bench.models.neighbours import UserNeighbourModel, nearest_by_correlation
-from movierec_bench.models.parameters import whole_number
+from movierec_bench.models.parts.nearest import UserNeighbourModel, nearest_by_correlation
+from movierec_bench.models.parts.parameters import whole_number
+from movierec_bench.models.parts.truncated_svd import item_factors
 
 
 class SVD(UserNeighbourModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scipy.sparse import csr_matrix
 
-from movierec_bench.models.neighbours import UserNeighbourModel, nearest_users
+from movierec_bench.models.parts.nearest import UserNeighbourModel, nearest_users
 
 
 class UserKNN(UserNeighbourModel):

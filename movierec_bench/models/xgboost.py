@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import xgboost
 
-from movierec_bench.models.trees import BoostedTrees
+from movierec_bench.models.parts.boosted_trees import BoostedTrees
 
 
 class PairXGBoost(BoostedTrees):

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
-from movierec_bench.models.base import HistoryModel
-from movierec_bench.models.linear import sparse_scores
-from movierec_bench.models.parameters import choice
+from movierec_bench.models.parts.linear_model import sparse_scores
+from movierec_bench.models.parts.parameters import choice
+from movierec_bench.recbole_backend.model_contract import HistoryModel
 
 YEARS, ROWS = "years", "rows"
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from scipy.sparse import dok_matrix
 
-from movierec_bench.schema import ModelError
+from movierec_bench.errors import ModelError
 
 # RecBole writes these names, which NumPy dropped in 1.24, at import or call time (interaction.py,
 # metrics.py, layers.py, abstract_recommender.py). Its own Config sets them from `np.float_`, a name

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
+from recbole.config import Config
+from recbole.utils import ModelType, get_model
 
-from movierec_bench.catalog import ModelEntry, recbole_defaults
+from movierec_bench.errors import ConfigError
 from movierec_bench.recbole_backend import compat
-from movierec_bench.schema import ITEM_FIELD, LABEL_FIELD, TIME_FIELD, USER_FIELD, ConfigError
-
-compat.apply()
-
-from recbole.config import Config  # noqa: E402  (needs the mends above)
-from recbole.utils import ModelType, get_model  # noqa: E402
+from movierec_bench.schema import ITEM_FIELD, LABEL_FIELD, TIME_FIELD, USER_FIELD
+from movierec_bench.settings.catalog import ModelEntry, recbole_defaults
 
 # RecBole loads settings of its own for the data set names it knows (ml-100k above all); this is none of them.
 _DATASET = "movierec_bench"
+_HOMES = {"ours": "movierec_bench.models", "adapted": "movierec_bench.recbole_models"}  # by `ModelEntry.source`
 
 
 class BenchConfig(Config):
@@ -71,34 +69,34 @@ def build_config(entry: ModelEntry, seed: int, scratch: Path, changes: Optional[
 
 
 def load_model_class(entry: ModelEntry) -> Any:
-    """The class a catalogue entry stands for: ours by module and class name, RecBole's by name.
+    """The class a catalogue entry stands for, from the place its ``source`` names.
 
-    One of RecBole's models that needs mending is a subclass in a module of ours.
+    Raises:
+        ConfigError: there is no such module or class.
     """
     try:
-        return _import_model_class(entry)
+        return _recbole_class(entry) if entry.source == "recbole" else _class_of_ours(entry)
     finally:
         compat.stop_anomaly_detection()
 
 
-def _import_model_class(entry: ModelEntry) -> Any:
-    module_name = f"movierec_bench.models.{entry.name.lower()}"
-    if entry.source == "recbole" and importlib.util.find_spec(module_name) is None:
-        try:
-            return get_model(entry.class_name)
-        except (
-            ValueError,
-            ModuleNotFoundError,
-        ) as error:  # RecBole looks for its tree models last, and they need a package
-            raise ConfigError(f"{entry.path}: RecBole has no model {entry.class_name!r} here: {error}") from error
+def _recbole_class(entry: ModelEntry) -> Any:
+    try:
+        return get_model(entry.class_name)
+    except (ValueError, ModuleNotFoundError) as error:  # RecBole looks for its tree models last; they need a package
+        raise ConfigError(f"{entry.path}: RecBole has no model {entry.class_name!r} here: {error}") from error
+
+
+def _class_of_ours(entry: ModelEntry) -> Any:
+    module_name = f"{_HOMES[entry.source]}.{entry.name.lower()}"
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name != module_name:
             raise  # the module is there and needs something that is not
         raise ConfigError(
-            f"{entry.path}: {entry.name} is 'source: ours', but there is no {module_name}; "
-            f"expected a file movierec_bench/models/{entry.name.lower()}.py"
+            f"{entry.path}: {entry.name} is 'source: {entry.source}', but there is no {module_name}; "
+            f"expected a file {module_name.replace('.', '/')}.py"
         ) from error
     if not hasattr(module, entry.class_name):
         raise ConfigError(f"{entry.path}: {module_name} has no class {entry.class_name!r}; set 'catalog.class'")

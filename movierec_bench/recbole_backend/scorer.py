@@ -11,17 +11,19 @@ from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import AbstractRecommender
 from scipy.sparse import csr_matrix
 
-from movierec_bench.catalog import ModelEntry
-from movierec_bench.models.embeddings import EmbeddingModel
-from movierec_bench.products import Products
+from movierec_bench.data.interactions import Interactions
+from movierec_bench.errors import ModelError
+from movierec_bench.ranking.factored_scores import Products
+from movierec_bench.ranking.top_k import ScoreBlock
 from movierec_bench.recbole_backend.context_scores import context_scores, scores_at_once
-from movierec_bench.recbole_backend.data import Interactions, padded_history
-from movierec_bench.recbole_backend.pairs import score_pairs
-from movierec_bench.recbole_backend.sequence_data import ranking_columns
-from movierec_bench.recbole_backend.sequences import latest_windows
-from movierec_bench.schema import USER_FIELD, ModelError
+from movierec_bench.recbole_backend.datasets import padded_history
+from movierec_bench.recbole_backend.model_contract import EmbeddingModel
+from movierec_bench.recbole_backend.pairwise_scores import score_pairs
+from movierec_bench.recbole_backend.prefixes import latest_windows
+from movierec_bench.recbole_backend.sequence_datasets import ranking_columns
+from movierec_bench.schema import USER_FIELD
+from movierec_bench.settings.catalog import ModelEntry
 
-ScoreBlock = Callable[[np.ndarray], torch.Tensor]
 _SEQUENCES_A_STEP = 128  # users whose histories a sequence model reads at once: it keeps many floats a row, or a movie
 
 

@@ -1,0 +1,239 @@
+"""The protocol: which rows of each user's log train, validate and test, the same for every model.
+
+A protocol is a name and a few settings, read from ``protocol.yaml``. Every protocol is a plan of the
+same form: for the test, and then for the validation, how many of each user's rows are taken from the
+end of the log and how many are drawn from what is left. What nobody took trains.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from movierec_bench.errors import DataError
+from movierec_bench.schema import INTERACTION_COLUMNS, TIME, USER
+from movierec_bench.settings.protocol import Protocol
+
+_TRAIN, _VALID, _TEST = 0, 1, 2
+_FILES = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """The three parts of the interactions; together they hold every row exactly once.
+
+    Args:
+        train: DataFrame [user, item, time], int64, in file order.
+        valid: The same, held out for early stopping, tuning and mixing.
+        test: The same, held out for the leaderboard.
+    """
+
+    train: pd.DataFrame
+    valid: pd.DataFrame
+    test: pd.DataFrame
+
+
+def make_split(interactions: pd.DataFrame, protocol: Protocol) -> Split:
+    """Each row's part under ``protocol``: a function of the rows' order and the protocol, of nothing else.
+
+    A user's rows are ordered by (time, then place in the file). The draw is one random permutation of each
+    user's rows, from the protocol's seed; every user keeps at least one training row.
+
+    Args:
+        interactions: DataFrame [user, item, time], int64, in file order; any index.
+        protocol: What to hold out.
+
+    Returns:
+        The split, each part in file order with an index from 0.
+
+    Raises:
+        DataError: A column is missing or holds something other than integers.
+
+    Source:
+        ours; the protocol `competition` follows the competition's description of its hidden rows.
+    """
+    logs = _Logs.of(interactions)
+    part = np.full(len(interactions), _TRAIN, dtype=np.int8)
+    newest_first, shuffled = logs.newest_first(), logs.shuffled(protocol.seed)
+    for destination, (n_last, n_drawn) in zip((_TEST, _VALID), _plan(logs.lengths, protocol)):
+        part[logs.first_free(newest_first, part == _TRAIN, n_last)] = destination
+        # What is left of one uniform permutation is itself in uniform order, so that the validation
+        # continues down the permutation that the test began.
+        part[logs.first_free(shuffled, part == _TRAIN, n_drawn)] = destination
+    part_in_file = np.empty_like(part)
+    part_in_file[logs.order] = part
+    columns = interactions[list(INTERACTION_COLUMNS)]
+    train, valid, test = (columns[part_in_file == part].reset_index(drop=True) for part in (_TRAIN, _VALID, _TEST))
+    return Split(train=train, valid=valid, test=test)
+
+
+def write_split(split: Split, folder: Path) -> None:
+    """Writes ``train.parquet``, ``valid.parquet`` and ``test.parquet``, each under a temporary name first.
+
+    Args:
+        split: What to write.
+        folder: Made if it does not exist.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _FILES:
+        unfinished = folder / f"{name}.parquet.part"
+        getattr(split, name).to_parquet(unfinished, index=False)
+        os.replace(unfinished, folder / f"{name}.parquet")
+
+
+def read_split(folder: Path) -> Split:
+    """The split that :func:`write_split` left in ``folder``.
+
+    Raises:
+        DataError: A file is missing, cannot be read, or has other columns.
+    """
+    train, valid, test = (read_part(folder, name) for name in _FILES)
+    return Split(train=train, valid=valid, test=test)
+
+
+def read_part(folder: Path, name: str) -> pd.DataFrame:
+    """The part ``name``, "train", "valid" or "test", of a split; for what must not so much as open the others.
+
+    Raises:
+        DataError: The file is missing, cannot be read, or has other columns.
+    """
+    path, advice = folder / f"{name}.parquet", "run again with --fresh to make the split anew"
+    try:
+        part = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        raise DataError(f"{path}: cannot be read ({error}); expected a parquet file; {advice}") from error
+    if list(part.columns) != list(INTERACTION_COLUMNS):
+        found, expected = ", ".join(map(str, part.columns)), ", ".join(INTERACTION_COLUMNS)
+        raise DataError(f"{path}: found the columns {found}; expected {expected}; {advice}")
+    return part
+
+
+@dataclass(frozen=True)
+class _Logs:
+    """Every user's log, one after the other, in one array sorted by (user, time, place in the file).
+
+    Args:
+        order: int64 [n], place in the file of each row of that array.
+        owner: int64 [n], number of the row's user, counted from 0 in ascending order of the id.
+        lengths: int64 [users], rows of each user.
+    """
+
+    order: np.ndarray
+    owner: np.ndarray
+    lengths: np.ndarray
+
+    @classmethod
+    def of(cls, interactions: pd.DataFrame) -> _Logs:
+        _require_integer_columns(interactions)
+        owner, users = pd.factorize(interactions[USER].to_numpy(), sort=True)
+        lengths = np.bincount(owner, minlength=len(users))
+        order = _order_within(owner, interactions[TIME].to_numpy())
+        return cls(order, np.repeat(np.arange(len(users)), lengths), lengths)
+
+    def newest_first(self) -> np.ndarray:
+        """All rows, user by user, each user's newest first; int64 [n]."""
+        return np.arange(len(self.owner))[::-1]
+
+    def shuffled(self, seed: int) -> np.ndarray:
+        """All rows, user by user, each user's in uniformly random order; int64 [n]."""
+        lots = np.random.default_rng(seed).integers(0, 2**32, size=len(self.owner), dtype=np.int64)
+        return _order_within(self.owner, lots)
+
+    def first_free(self, walk: np.ndarray, free: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Of each user the first ``counts`` free rows met on a walk.
+
+        Args:
+            walk: int64 [n], all rows, one user after the other.
+            free: bool [n], may this row be taken?
+            counts: int64 [users], rows wanted of each user.
+
+        Returns:
+            int64, the rows taken.
+        """
+        rows = walk[free[walk]]
+        owner = self.owner[rows]
+        starts = np.flatnonzero(np.diff(owner, prepend=-1))
+        place = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
+        return rows[place < counts[owner]]
+
+
+def _plan(lengths: np.ndarray, protocol: Protocol) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For the test and for the validation: (last rows, drawn rows) wanted of each user, int64 [users]."""
+    if protocol.name == "halves":
+        held_out = _halves_counts(lengths)
+    elif protocol.name == "ratio":
+        held_out = _ratio_counts(lengths, protocol)
+    else:
+        held_out = _clipped_counts(lengths, protocol)
+    last_share = {"competition": protocol.last_share, "random": 0.0}.get(protocol.name, 1.0)
+    plan = []
+    for counts in held_out:
+        counts = np.where(lengths < protocol.min_rows, 0, counts)
+        n_last = np.ceil(last_share * counts).astype(np.int64)
+        plan.append((n_last, counts - n_last))
+    return plan
+
+
+def _clipped_counts(lengths: np.ndarray, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+    """(test, validation) rows of each user: a clipped share of the log, then the same of what remains."""
+
+    def held_out(rows: np.ndarray) -> np.ndarray:
+        rounded = np.floor(protocol.held_out_share * rows + 0.5).astype(np.int64)
+        wanted = np.clip(rounded, protocol.held_out_min, protocol.held_out_max)
+        return np.minimum(wanted, np.maximum(rows - 1, 0))
+
+    test = held_out(lengths)
+    return test, held_out(lengths - test)
+
+
+def _ratio_counts(lengths: np.ndarray, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+    """(test, validation) rows of each user by RecBole's rule: rounded down, but at least one."""
+
+    def held_out(share: float, most: np.ndarray) -> np.ndarray:
+        wanted = np.maximum(np.floor(share * lengths).astype(np.int64), 1)
+        return np.minimum(wanted, np.maximum(most, 0))
+
+    test = held_out(protocol.ratio_test, lengths - 1)
+    return test, held_out(protocol.ratio_valid, lengths - test - 1)
+
+
+def _halves_counts(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(test, validation) rows of each user: the last quarter, and the quarter before it.
+
+    The second half is divided by time and not by lot, so that no row is ever predicted from a later one:
+    the third quarter is foretold from the first half, the last quarter from everything before it.
+    """
+    second_half = lengths // 2
+    test = (second_half + 1) // 2
+    return test, second_half - test
+
+
+def _order_within(owner: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Positions sorted by (owner, value, position), int64 [n]; ``owner`` counts from 0."""
+    if len(owner) == 0:
+        return np.zeros(0, dtype=np.int64)
+    lowest, highest = int(value.min()), int(value.max())
+    span = highest - lowest + 1
+    if (int(owner.max()) + 1) * span > np.iinfo(np.int64).max:
+        return np.lexsort((value, owner))
+    # One packed key sorts two to five times as fast as lexsort's two passes.
+    return np.argsort(owner * span + (value - lowest), kind="stable")
+
+
+def _require_integer_columns(interactions: pd.DataFrame) -> None:
+    for column in INTERACTION_COLUMNS:
+        if column not in interactions.columns:
+            found = ", ".join(map(str, interactions.columns))
+            raise DataError(
+                f"interactions have the columns {found}; expected {', '.join(INTERACTION_COLUMNS)}; "
+                "read them with read_atomic or read_competition"
+            )
+        if interactions[column].dtype != np.int64:
+            raise DataError(
+                f"interactions column {column} is {interactions[column].dtype}; expected int64; "
+                "read them with read_atomic or read_competition"
+            )

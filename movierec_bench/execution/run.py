@@ -1,0 +1,156 @@
+"""The benchmark: every model through the same line, each in a process of its own, resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from contextlib import closing, nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+from movierec_bench.execution.jobs import Job, forget, is_due, make_job, status_of
+from movierec_bench.execution.model_process import Phase, bench_model
+from movierec_bench.execution.processes import Ended, Task, run_tasks, usable_cpus
+from movierec_bench.execution.progress import listener
+from movierec_bench.execution.ray_cluster import connected
+from movierec_bench.execution.ray_tasks import Placed, run_tasks_on_ray
+from movierec_bench.reports.leaderboard import Board, build_board
+from movierec_bench.runs.command import check_positive, command_line
+from movierec_bench.runs.folder import RunFolder
+from movierec_bench.runs.opening import find_dataset, only_run, open_run
+from movierec_bench.runs.records import FAILED, SKIPPED
+from movierec_bench.schema import EpochRecord, PathLike
+from movierec_bench.settings.catalog import load_catalog, select
+from movierec_bench.settings.protocol import protocol_of
+from movierec_bench.tracking.tracker import Tracker, tracker
+
+if TYPE_CHECKING:  # torch and RecBole take seconds to import; only the models' processes need them
+    pass
+
+_Runner = Callable[[list[Task]], Generator[tuple[Task, Any], None, None]]
+
+
+def run(
+    models: Union[str, Iterable[str]] = "all",
+    dataset: Optional[str] = None,
+    out: PathLike = "runs",
+    budget: Optional[float] = None,
+    workers: Optional[int] = None,
+    ray: Optional[str] = None,
+    filter: Optional[str] = None,
+    seed: int = 42,
+    no_refit: bool = False,
+    fresh: bool = False,
+    protocol: Optional[str] = None,
+    atomic: PathLike = "atomic_data",
+    configs: Optional[PathLike] = None,
+    quiet: bool = False,
+    tracking_uri: Optional[str] = None,
+    no_track: bool = False,
+) -> Board:
+    """Train, rank, score, refit and submit models under one protocol; what is finished already is kept.
+
+    Args:
+        models: names and groups, comma-separated or a sequence; ``-Name`` leaves one out.
+        dataset: a data set of ``atomic``; may be left out when there is only one.
+        out: folder of the runs; this one goes to ``out/<dataset>``.
+        budget: seconds of training a model gets, in the fit and again in the refit; it then stops after
+            the epoch in hand and keeps its best. None: no limit.
+        workers: models trained at once; they share the processor's cores. None: one, or on a cluster as many as
+            it has room for.
+        ray: train on this Ray cluster: HOST:PORT of its head, or ``auto`` for the one this machine has joined.
+            None: on this machine.
+        filter: drop candidates: ``future``, ``future:YEARS``, ``unpopular:COUNT``, joined by commas.
+        seed: seed of everything random in the models (the split has the protocol's own).
+        no_refit: stop after the test ranking: no training on every row, no submission.
+        fresh: delete the run folder and start anew.
+        protocol: another protocol than protocol.yaml names: competition, random, last, ratio, halves.
+        atomic: folder of the converted data sets.
+        configs: a folder laid out like ``recbole_configs`` whose files win over the packaged ones.
+        quiet: no progress bars, also on a terminal.
+        tracking_uri: the MLflow server or database to track in. None: ``MLFLOW_TRACKING_URI``, or else
+            ``out/mlflow.db``. One that is down costs no result; `track` uploads later.
+        no_track: leave MLflow alone, as does the environment's ``MOVIEREC_BENCH_TRACK=0``.
+
+    Returns:
+        The board of the run folder, also written there as leaderboard.csv, .md and .html.
+
+    Raises:
+        ConfigError: an unknown model, flag value or YAML key; another run is using the folder; or no cluster
+            answers, or one of its nodes has other versions than this machine.
+        DataError: no such data set, or the folder holds a run of other data or another protocol.
+    """
+    command = command_line("run", locals())  # before any other name is bound
+    from movierec_bench.ranking.candidate_filters import Filters
+
+    entries = select(load_catalog(configs), models)
+    filters = str(Filters.parse(filter))
+    check_positive("--workers", workers)
+    check_positive("--budget", budget)
+    rules = protocol_of(configs, protocol)
+    folder = find_dataset(atomic, dataset)
+    run_folder = RunFolder(Path(out) / folder.name)
+    with only_run(run_folder), connected(ray) if ray is not None else nullcontext():
+        manifest = open_run(run_folder, folder, rules, seed, fresh, command)
+        jobs = [
+            make_job(entry, run_folder, folder, manifest, seed, budget, filters, refit=not no_refit)
+            for entry in entries
+        ]
+        with tracker(run_folder, tracking_uri, no_track) as tracking:
+            due = [job for job in jobs if is_due(job)]
+            _run_jobs(run_folder, due, _runner(workers, on_ray=ray is not None), quiet, tracking)
+            board = build_board(run_folder)
+            board.write(run_folder)
+    return replace(board, tracking=tracking.line)
+
+
+# -- running ----------------------------------------------------------------------------------
+
+
+def _run_jobs(run_folder: RunFolder, jobs: list[Job], runner: _Runner, quiet: bool, tracking: Tracker) -> None:
+    """Run jobs and write the board after each, so that a morning after a crash finds all that was finished."""
+    tasks = [Task(job.entry.name, job, job.folder.log) for job in jobs if not job.entry.needs]
+    phases: dict[str, str] = {}
+    with listener(len(jobs), quiet) as listening:
+        for job in jobs:
+            forget(job)
+            if job.entry.needs:
+                status = status_of(job, SKIPPED, f"needs {job.entry.needs}")
+                job.folder.write_status(status)
+                listening.finished(status)
+                tracking.finished(status.model)
+        with closing(runner(tasks)) as messages:
+            for task, message in messages:
+                if isinstance(message, Placed):
+                    phases.pop(task.name, None)
+                    listening.phase(task.name, f"on node {message.node}")
+                elif isinstance(message, Phase):
+                    phases[task.name] = message.name
+                    listening.phase(task.name, message.name)
+                elif isinstance(message, EpochRecord):
+                    listening.epoch(task.name, message)
+                elif isinstance(message, Ended):
+                    if message.error is not None:
+                        _record_failure(task.argument, phases.get(task.name, "start"), message.error)
+                    listening.finished(task.argument.folder.read_status())
+                    tracking.finished(task.name)
+                    build_board(run_folder).write(run_folder)
+
+
+def _runner(workers: Optional[int], on_ray: bool) -> _Runner:
+    """What runs the tasks: this machine's processes, or the cluster's."""
+    if on_ray:
+        return partial(run_tasks_on_ray, work=bench_model, workers=workers)
+    workers = workers or 1
+    threads = max(1, usable_cpus() // workers)
+    return partial(run_tasks, work=bench_model, workers=workers, threads=threads)
+
+
+def _record_failure(job: Job, phase: str, error: str) -> None:
+    """Keep the scores of a fit that had succeeded before its refit failed."""
+    before = job.folder.read_status() if job.folder.status.exists() else status_of(job, FAILED)
+    job.folder.write_status(replace(before, state=FAILED, error=f"in {phase}: {error}"))
+
+
+# -- the steps of one model -------------------------------------------------------------------

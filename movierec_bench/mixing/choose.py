@@ -1,0 +1,264 @@
+"""Choosing the recipe of a mix: from what was asked, and where that leaves it open, on validation rows.
+
+Test rows are never read here, so that a mix owes nothing to them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from movierec_bench.data.atomic import AtomicData
+from movierec_bench.errors import ConfigError
+from movierec_bench.mixing.members import read_validation
+from movierec_bench.mixing.recipe import AUTO, CONCAT, FIT, GREEDY, METHODS, ROUTE, Recipe, rule_text
+from movierec_bench.mixing.rules import LINEAR, RRF, RULES, Rule
+from movierec_bench.mixing.search import (
+    AUTO_RULES,
+    Objective,
+    Trial,
+    best_member_by_segment,
+    best_trial,
+    cross_validate,
+    fitted_weights,
+    folds_of,
+    greedy_weights,
+)
+from movierec_bench.reports.user_segments import (
+    GOOD,
+    JUDGES,
+    LENGTH,
+    SEGMENT,
+    best_on_validation,
+    run_segments,
+    segment_of,
+)
+from movierec_bench.runs.folder import RunFolder
+from movierec_bench.schema import MAIN_METRIC, STORED_K, K
+
+logger = logging.getLogger(__name__)
+
+SEARCH_USERS = 10_000  # users that a search looks at, drawn where there are more
+FOLDS = 5
+STEPS = 20  # models that a greedy search mixes at most
+CHANCE = "Random"  # knows nothing; a search would take it for want of a better step
+
+Numbers = Union[str, Sequence[float]]
+Named = Union[str, Mapping[str, Any]]
+
+_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(RULES, ("weights", "depth")),
+    RRF: ("weights", "depth", "rrf_k"),
+    CONCAT: ("firsts",),
+    ROUTE: ("by", "routes", "judges"),
+    FIT: ("rule", "depth", "rrf_k", "seed"),
+    GREEDY: ("rule", "depth", "rrf_k", "steps", "seed"),
+    AUTO: ("folds", "steps", "seed"),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a recipe is to be chosen from: the arguments of ``ensemble``, with the members found."""
+
+    run: RunFolder
+    data: AtomicData
+    name: str
+    method: str
+    members: tuple[str, ...]
+    options: Mapping[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """Seed of every draw."""
+        return int(self.options.get("seed", self.run.read_manifest().seed))
+
+    def rule(self, name: str) -> Rule:
+        """The rule ``name`` with the settings asked for. Raises ConfigError."""
+        if name != RRF and "rrf_k" in self.options:
+            raise ConfigError(f"rrf_k means nothing for the rule {name!r}; leave it out, or choose {RRF}")
+        return Rule.of(name, self.options.get("depth"), self.options.get("rrf_k"))
+
+
+def choose(choice: Choice) -> Recipe:
+    """The recipe that ``choice`` asks for.
+
+    Raises:
+        ConfigError: a setting that is out of range or does not fit the members.
+    """
+    if choice.method in RULES:
+        given = choice.options.get("weights")
+        return _weighted(choice, choice.rule(choice.method), _weights(given, choice.members))
+    if choice.method == CONCAT:
+        firsts = _firsts(choice.options.get("firsts"), len(choice.members))
+        return Recipe(choice.name, choice.method, choice.members, firsts=firsts)
+    if choice.method == ROUTE:
+        return _routed(choice)
+    if choice.method == AUTO:
+        return _searched(choice)
+    return _fitted(choice)
+
+
+def _weighted(choice: Choice, rule: Rule, weights: Sequence[float], search: Optional[dict[str, Any]] = None) -> Recipe:
+    """The recipe of a rule; members of weight 0 are no members."""
+    used = {name: float(weight) for name, weight in zip(choice.members, weights) if weight}
+    if not used:
+        raise ConfigError("every weight is 0; expected at least one model with a weight above 0")
+    rrf_k = float(rule.rrf_k) if rule.name == RRF else None
+    return Recipe(choice.name, choice.method, tuple(used), rule.name, rule.depth, rrf_k, weights=used, search=search)
+
+
+def _routed(choice: Choice) -> Recipe:
+    by = choice.options.get("by", LENGTH)
+    judges = _names(choice.options.get("judges"))
+    if by == GOOD and judges is None:
+        judges = tuple(best_on_validation(choice.run, JUDGES))
+    segments = run_segments(choice.run.path, by, judges, choice.data.folder.parent)
+    routes = pairs(choice.options.get("routes", {}))
+    if not routes:
+        users, validation = read_validation(
+            choice.run, choice.members, choice.data.vocabulary, SEARCH_USERS, choice.seed
+        )
+        best = best_member_by_segment(validation, segment_of(segments, users))
+        routes = {segment: choice.members[member] for segment, member in best.items()}
+    strangers = sorted(set(routes) - set(segments[SEGMENT]))
+    if strangers:
+        there = ", ".join(sorted(segments[SEGMENT].unique()))
+        raise ConfigError(f"routes name the segment {strangers[0]!r}, in which nobody is; expected some of {there}")
+    return Recipe(choice.name, choice.method, choice.members, by=by, routes=routes, judges=judges)
+
+
+def _fitted(choice: Choice) -> Recipe:
+    rule = choice.rule(choice.options.get("rule", LINEAR))
+    users, validation = read_validation(
+        choice.run,
+        choice.members,
+        choice.data.vocabulary,
+        SEARCH_USERS,
+        choice.seed,
+        rule.depth,
+        rule.reads_scores,
+    )
+    objective, everybody = Objective(validation, rule), np.ones(len(users), dtype=bool)
+    if choice.method == FIT:
+        weights = fitted_weights(objective, everybody)
+    else:
+        weights = greedy_weights(objective, everybody, _positive("steps", choice.options.get("steps", STEPS)))
+    return _weighted(choice, rule, weights)
+
+
+def _searched(choice: Choice) -> Recipe:
+    knowing = tuple(name for name in choice.members if name != CHANCE)
+    choice = replace(choice, members=knowing if len(knowing) > 1 else choice.members)
+    users, validation = read_validation(
+        choice.run, choice.members, choice.data.vocabulary, SEARCH_USERS, choice.seed, with_scores=True
+    )
+    folds = folds_of(len(users), choice.options.get("folds", FOLDS), choice.seed)
+    steps = _positive("steps", choice.options.get("steps", STEPS))
+    trials = []
+    for rule in _with_progress(AUTO_RULES, "rules"):
+        trials.append(cross_validate(validation, rule, folds, steps))
+        logger.info("%s: validation %s %.4f out of fold", rule_text(rule), MAIN_METRIC, trials[-1].recall)
+    best = best_trial(trials)
+    return _weighted(choice, best.rule, best.weights, _search_notes(trials, len(users), folds, steps, choice.seed))
+
+
+def _search_notes(trials: Sequence[Trial], users: int, folds: np.ndarray, steps: int, seed: int) -> dict[str, Any]:
+    """What a search looked at and found, as plain values."""
+    return {
+        "users": users,
+        "folds": int(folds.max()) + 1,
+        "steps": steps,
+        "seed": seed,
+        f"best_single_out_of_fold_{MAIN_METRIC}": round(max(trial.single_recall for trial in trials), 6),
+        f"out_of_fold_{MAIN_METRIC}": {rule_text(trial.rule): round(trial.recall, 6) for trial in trials},
+    }
+
+
+def _with_progress(rules: Sequence[Rule], what: str) -> Iterable[Rule]:
+    # rich takes a tenth of a second to import, which only a search needs
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(rules, description=what, console=console, disable=not console.is_terminal, transient=True)
+
+
+# -- reading what was asked ------------------------------------------------------------------
+
+
+def check_options(method: str, options: Mapping[str, Any]) -> None:
+    """Nothing, if every option means something for ``method``. Raises ConfigError naming the methods it is for."""
+    for option in options:
+        if option not in _OPTIONS[method]:
+            takers = [name for name in METHODS if option in _OPTIONS[name]]
+            raise ConfigError(
+                f"{option} means nothing for method {method!r}; leave it out, or choose {' or '.join(takers)}"
+            )
+
+
+def _weights(given: Optional[Union[Numbers, Named]], members: Sequence[str]) -> list[float]:
+    """A weight for each of ``members``."""
+    if given is None:
+        return [1.0] * len(members)
+    if isinstance(given, Mapping) or (isinstance(given, str) and "=" in given):
+        named = {name: _number("weight", value) for name, value in pairs(given).items()}
+        if set(named) != set(members):
+            odd = sorted(set(named) ^ set(members))
+            raise ConfigError(
+                f"weights name {', '.join(named)}; expected each of {', '.join(members)}; see to {odd[0]}"
+            )
+        return [named[name] for name in members]
+    numbers = [_number("weight", value) for value in _parts(given)]
+    if len(numbers) != len(members):
+        raise ConfigError(
+            f"there are {len(numbers)} weights for {len(members)} models ({', '.join(members)}); expected one a model"
+        )
+    return numbers
+
+
+def _firsts(given: Optional[Union[int, Numbers]], members: int) -> tuple[int, ...]:
+    """How many movies each of the members gives in its first turn; the last ones fill what is left."""
+    parts = [K // members or 1] * (members - 1) if given is None else _parts(given)
+    numbers = [_number("firsts", value) for value in parts]
+    if len(numbers) > members or not all(number == int(number) and number >= 1 for number in numbers):
+        raise ConfigError(f"firsts are {given!r}; expected at most {members} whole numbers from 1, one a model")
+    return (*(int(number) for number in numbers), *[STORED_K] * (members - len(numbers)))
+
+
+def _parts(given: Union[float, str, Sequence[Any]]) -> list[Any]:
+    if isinstance(given, str):
+        return [part for part in re.split(r"[,\s]+", given) if part]
+    return list(given) if isinstance(given, Sequence) else [given]
+
+
+def pairs(given: Named) -> dict[str, Any]:
+    """``Name=value`` texts, comma-separated, as a dictionary; a mapping as it is. Raises ConfigError."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    parts = _parts(given)
+    if not all(part.count("=") == 1 for part in parts):
+        raise ConfigError(f"found {given!r}; expected NAME=VALUE, comma-separated")
+    return dict(part.split("=") for part in parts)
+
+
+def _names(given: Optional[Union[str, Sequence[str]]]) -> Optional[tuple[str, ...]]:
+    return None if given is None else tuple(_parts(given))
+
+
+def _number(what: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{what} is {value!r}; expected a number") from error
+
+
+def _positive(what: str, value: int) -> int:
+    if value < 1:
+        raise ConfigError(f"{what} is {value}; expected at least 1")
+    return value

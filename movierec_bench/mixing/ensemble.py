@@ -1,0 +1,326 @@
+"""Mixes of a run's models: chosen on validation rows, scored on test rows, submitted from the refits."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+import pandas as pd
+
+from movierec_bench.data.atomic import AtomicData
+from movierec_bench.data.split import read_part
+from movierec_bench.errors import ConfigError
+from movierec_bench.evaluation.metrics import per_user, summarize
+from movierec_bench.evaluation.statistics import paired_tests
+from movierec_bench.mixing.choose import Choice, Named, Numbers, check_options, choose, pairs
+from movierec_bench.mixing.members import check_members, find_members, read_rankings
+from movierec_bench.mixing.recipe import AUTO, METHODS, Recipe, check_choice, rule_text
+from movierec_bench.mixing.rules import concatenate, mix
+from movierec_bench.reports.leaderboard import build_board
+from movierec_bench.reports.submission import make_submission
+from movierec_bench.reports.user_segments import read_data, run_segments, segment_of
+from movierec_bench.runs.files import write_csv, write_parquet, write_yaml
+from movierec_bench.runs.folder import TOPK_PARTS, ModelFolder, RunFolder
+from movierec_bench.runs.records import DONE, ENSEMBLE, Seconds, Status
+from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, K, PathLike
+from movierec_bench.tracking.tracker import tracker
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """A finished mix.
+
+    Args:
+        folder: its files.
+        recipe: how it is made.
+        status: its numbers on the test rows.
+        submission: the submission; None where a member was not refitted.
+        best_single: the model of the run with the best test Recall@10.
+        difference: the mix's test Recall@10 less that model's.
+        p_value: of the paired test of that difference.
+        tracking: one line that says where the run is tracked, or why not; None where it is not.
+    """
+
+    folder: ModelFolder
+    recipe: Recipe
+    status: Status
+    submission: Optional[Path]
+    best_single: str
+    difference: float
+    p_value: float
+    tracking: Optional[str] = None
+
+    def describe(self) -> str:
+        """The mix in a few lines of plain text."""
+        metrics = self.status.metrics
+        recall = metrics[MAIN_METRIC]
+        share = self.difference / (recall - self.difference) if recall != self.difference else float("nan")
+        return "\n".join(
+            (
+                f"{self.recipe.name}: {_contents(self.recipe)}",
+                f"test {MAIN_METRIC} {recall:.4f} (95 % interval {metrics['ci_low']:.4f} to {metrics['ci_high']:.4f}), "
+                f"{self.difference:+.4f} ({share:+.1%}) to {self.best_single}, the best single model, "
+                f"p = {self.p_value:.2g} in a paired test",
+                f"recipe: {self.folder.params}",
+                f"submission: {self.submission or 'none, as not every member was refitted on every row'}",
+                *([] if self.tracking is None else [self.tracking]),
+            )
+        )
+
+
+def ensemble(
+    run: PathLike,
+    method: Optional[str] = None,
+    models: Optional[Union[str, Sequence[str]]] = None,
+    name: Optional[str] = None,
+    weights: Optional[Union[Numbers, Named]] = None,
+    rule: Optional[str] = None,
+    depth: Optional[int] = None,
+    rrf_k: Optional[float] = None,
+    firsts: Optional[Union[int, Numbers]] = None,
+    by: Optional[str] = None,
+    routes: Optional[Named] = None,
+    judges: Optional[Union[str, Sequence[str]]] = None,
+    folds: Optional[int] = None,
+    steps: Optional[int] = None,
+    seed: Optional[int] = None,
+    recipe: Optional[PathLike] = None,
+    atomic: Optional[PathLike] = None,
+    configs: Optional[PathLike] = None,
+    tracking_uri: Optional[str] = None,
+    no_track: bool = False,
+) -> Mix:
+    """Mix stored rankings of a run's models, without training; the mix joins the run and its board.
+
+    Everything that is chosen is chosen on validation rows; the test rows are first read when the recipe stands.
+
+    Args:
+        run: a run's folder, such as ``runs/ml-100k``.
+        method: ``vote``, ``linear``, ``tail``, ``log2``, ``rrf``, ``zscore``, ``minmax``: that rule (see
+            ``mixing.Rule``); ``concat``: the first movies of one model, then of the next; ``route``: each
+            segment's users get one model's ranking; ``fit``, ``greedy``: weights found on validation rows, by
+            coordinate ascent or forward selection; ``auto``: members, weights and rule found there. None: auto.
+        models: names and groups, as in ``run``; mixes of the run by name, too. None: every finished model.
+        name: the mix's own; one of that name is replaced. None: the method.
+        weights: one a model, in the order of the models, or ``Model=weight``. None: 1 each.
+        rule: the rule that ``fit`` and ``greedy`` find weights for. None: linear.
+        depth: ranks that count. None: what suits the rule (``mixing.DEPTHS``).
+        rrf_k: the constant of ``rrf``. None: 60.
+        firsts: for ``concat``, how many movies each model gives before the next one's turn; models without
+            a number fill what is left. None: equal shares of ten.
+        by: for ``route``, the kind of segments: length, span, age, focus, good. None: length.
+        routes: for ``route``, ``segment=Model``; the first model serves all other users. None: each segment's
+            best on validation rows.
+        judges: for ``route`` by ``good``, the models that tell good users from bad. None: the best four.
+        folds: for ``auto``, folds of the users. None: 5.
+        steps: for ``auto`` and ``greedy``, the most models to add. None: 20.
+        seed: of the folds and of the draw of users. None: the run's.
+        recipe: a ``params.yaml`` of a mix of this run: make that mix again, byte for byte.
+        atomic: folder that holds the data set's folder. None: the run's own.
+        configs: a user's own configuration folder, whose models may name groups.
+        tracking_uri: the MLflow server or database to track in, as in ``run``.
+        no_track: leave MLflow alone, as in ``run``.
+
+    Returns:
+        The finished mix.
+
+    Raises:
+        ConfigError: an unknown method, model or setting, one that means nothing here, or unfinished members.
+        DataError: no run there, other data than the run's, or a damaged file.
+    """
+    options = _given(
+        weights=weights,
+        rule=rule,
+        depth=depth,
+        rrf_k=rrf_k,
+        firsts=firsts,
+        by=by,
+        routes=routes,
+        judges=judges,
+        folds=folds,
+        steps=steps,
+        seed=seed,
+    )
+    started = time.perf_counter()
+    folder = RunFolder(Path(run))
+    manifest = folder.read_manifest()
+    if recipe is None:
+        method = AUTO if method is None else method
+        check_choice("method", method, METHODS)
+        check_options(method, options)
+        routed_to = list(pairs(options.get("routes", {})).values())
+        members = find_members(folder, models or routed_to or "all", configs)
+        check_members(folder, members)
+        data = read_data(folder, atomic)
+        chosen = choose(Choice(folder, data, name or method, method, members, options))
+        chosen = replace(chosen, data_hash=manifest.data_hash, protocol_hash=manifest.protocol_hash)
+    else:
+        _check_alone(options, method=method, models=models, configs=configs)
+        chosen = Recipe.read(Path(recipe))
+        chosen = chosen if name is None else replace(chosen, name=name)
+        chosen.check_belongs(folder.path, manifest)
+        data = read_data(folder, atomic)
+    _check_name(folder, chosen)
+    with tracker(folder, tracking_uri, no_track) as tracking:
+        made = _Maker(folder, data, chosen, manifest.seed).make(time.perf_counter() - started)
+    return replace(made, tracking=tracking.line)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes the mix of ``recipe`` in ``run``."""
+
+    run: RunFolder
+    data: AtomicData
+    recipe: Recipe
+    seed: int
+
+    @property
+    def folder(self) -> ModelFolder:
+        return self.run.ensemble(self.recipe.name)
+
+    def make(self, seconds_choosing: float) -> Mix:
+        """Rank, score, write, submit, and renew the board."""
+        check_members(self.run, self.recipe.members)
+        members = [self.run.find(name) for name in self.recipe.members]
+        refitted = all(member.topk("full").is_file() for member in members)
+        self._forget()
+        write_yaml(self.folder.params, self.recipe.to_mapping())
+        started = time.perf_counter()
+        self._write_ranking("valid", _users(read_part(self.run.split, "valid")))
+        test = read_part(self.run.split, "test")
+        topk = self._write_ranking("test", _users(test))
+        ranked = time.perf_counter()
+        scored = per_user(topk, test)
+        write_parquet(self.folder.per_user, scored)
+        scoring_ended = time.perf_counter()
+        submission = self._submit() if refitted else None
+        seconds = Seconds(
+            fit=seconds_choosing,
+            rank=ranked - started,
+            score=scoring_ended - ranked,
+            submit=time.perf_counter() - scoring_ended if refitted else None,
+        )
+        status = self._status(scored, topk, seconds, [member.read_status() for member in members])
+        self.folder.write_status(status)
+        build_board(self.run).write(self.run)
+        return self._compared(status, scored, submission)
+
+    def _forget(self) -> None:
+        """Remove what an earlier mix of this name left; its status first, as that says the rest is there."""
+        there = self.folder
+        stale = [there.status, there.per_user, *map(there.topk, TOPK_PARTS), self.run.submission(there.name)]
+        for path in stale:
+            path.unlink(missing_ok=True)
+
+    def _write_ranking(self, part: str, users: np.ndarray) -> pd.DataFrame:
+        # ranking brings torch, which searching and checking do without
+        from movierec_bench.ranking.top_k import TopK, topk_frame
+
+        items, totals = self._mixed(part, users)
+        vocabulary = self.data.vocabulary
+        topk = topk_frame(TopK(vocabulary.user_ix(users), items, totals), vocabulary)
+        self.folder.write_topk(part, topk)
+        return topk
+
+    def _mixed(self, part: str, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(int32 [U, K], float32 [U, K]) as ``mixing.mix`` returns them."""
+        recipe, vocabulary = self.recipe, self.data.vocabulary
+        if recipe.rule is not None:
+            rule = recipe.mixing_rule()
+            there = read_rankings(self.run, recipe.members, part, users, vocabulary, rule.depth, rule.reads_scores)
+            weights = np.array([(recipe.weights or {})[name] for name in recipe.members])
+            return mix(rule, there.items, weights, there.scores)
+        items = read_rankings(self.run, recipe.members, part, users, vocabulary).items
+        best = concatenate(items, self._order(users), self._limits())
+        from_the_end = np.broadcast_to(np.arange(STORED_K, 0, -1, dtype=np.float32), best.shape)
+        return best, np.where(best > 0, from_the_end, np.float32(np.nan))
+
+    def _order(self, users: np.ndarray) -> np.ndarray:
+        """Whose turn it is: members by number, int64 [M], or for each user, [M, U]."""
+        listed = np.arange(len(self.recipe.members))
+        if self.recipe.routes is None:
+            return listed
+        segments = run_segments(self.run.path, str(self.recipe.by), self.recipe.judges, self.data.folder.parent)
+        number = {name: place for place, name in enumerate(self.recipe.members)}
+        own = {segment: number[name] for segment, name in self.recipe.routes.items()}
+        first = np.array([own.get(segment, 0) for segment in segment_of(segments, users)], dtype=np.int64)
+        # The user's own member goes to the front, the others keep their order behind it.
+        return np.argsort(np.where(listed[:, None] == first, -1, listed[:, None]), axis=0, kind="stable")
+
+    def _limits(self) -> np.ndarray:
+        return np.array(self.recipe.firsts or [STORED_K] * len(self.recipe.members))
+
+    def _status(self, scored: pd.DataFrame, topk: pd.DataFrame, seconds: Seconds, members: list[Status]) -> Status:
+        summary = summarize(scored, topk, len(self.data.vocabulary.items), self.seed)
+        users, missing_users = int(summary.pop("users")), int(summary.pop("missing_users"))
+        filters = {member.filter for member in members}
+        return Status(
+            model=self.recipe.name,
+            state=DONE,
+            family=ENSEMBLE,
+            source="ours",
+            seconds=seconds,
+            metrics=summary,
+            users=users,
+            missing_users=missing_users,
+            filter=filters.pop() if len(filters) == 1 else None,
+        )
+
+    def _submit(self) -> Path:
+        self._write_ranking("full", self.data.vocabulary.users)
+        top = self.folder.read_topk("full", K)
+        submission = make_submission(top, self.data.interactions, self.data.vocabulary)
+        if submission.filled_users:
+            logger.warning("%s: popular movies added for %d users", self.recipe.name, submission.filled_users)
+        path = self.run.submission(self.recipe.name)
+        write_csv(path, submission.rows)
+        return path
+
+    def _compared(self, status: Status, scored: pd.DataFrame, submission: Optional[Path]) -> Mix:
+        """The finished mix beside the single model that is best on the test rows, which is the hardest to beat."""
+        singles = {
+            folder.name: folder.read_per_user((MAIN_METRIC,)) for folder in self.run.models() if folder.finished()
+        }
+        best = min(singles, key=lambda name: (-singles[name][MAIN_METRIC].mean(), name))
+        test = paired_tests({best: singles[best], self.recipe.name: scored}, best).iloc[0]
+        return Mix(
+            self.folder, self.recipe, status, submission, best, float(test["difference"]), float(test["p_value"])
+        )
+
+
+def _users(rows: pd.DataFrame) -> np.ndarray:
+    return np.unique(rows[USER].to_numpy())
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _check_alone(options: Mapping[str, Any], **others: Any) -> None:
+    given = [*options, *_given(**others)]
+    if given:
+        raise ConfigError(f"a recipe says everything; leave out {', '.join(given)}, or leave out the recipe")
+
+
+def _check_name(run: RunFolder, recipe: Recipe) -> None:
+    if recipe.name in {folder.name for folder in run.models()}:
+        raise ConfigError(f"{recipe.name} is a model of {run.path}; give the mix another name with --name")
+    if recipe.name in recipe.members:
+        raise ConfigError(f"the mix {recipe.name} is its own member; give the new mix another name with --name")
+
+
+def _contents(recipe: Recipe) -> str:
+    if recipe.weights is not None:
+        members = ", ".join(f"{weight:g} {name}" for name, weight in recipe.weights.items())
+        return f"{rule_text(recipe.mixing_rule())} of {members}"
+    if recipe.routes is not None:
+        return f"by {recipe.by}: " + ", ".join(f"{segment} {name}" for segment, name in recipe.routes.items())
+    return "concatenation of " + ", ".join(recipe.members)

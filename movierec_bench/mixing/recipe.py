@@ -1,0 +1,210 @@
+"""The recipe of a mix: members, rule and weights, as they stand in its ``params.yaml``."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+import yaml
+
+from movierec_bench.errors import ConfigError
+from movierec_bench.mixing.rules import MOST_WEIGHT, RRF, RULES, Rule
+from movierec_bench.reports.user_segments import BY
+from movierec_bench.runs.records import RunManifest
+
+CONCAT, ROUTE, FIT, GREEDY, AUTO = "concat", "route", "fit", "greedy", "auto"
+SEARCHES = (FIT, GREEDY, AUTO)  # how rule, members or weights are found on validation rows
+METHODS = (*RULES, CONCAT, ROUTE, *SEARCHES)
+
+_NAME = re.compile(r"\w[\w.-]*")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that it takes to make a mix again from the rankings of its members.
+
+    Args:
+        name: the mix's own name: letters, digits, ``.``, ``_`` and ``-``.
+        method: one of ``METHODS``, how the mix came about.
+        members: models or mixes of the run, each once; their order counts for ``concat`` and ``route``.
+        rule: one of ``mixing.RULES``; None for ``concat`` and ``route``.
+        depth: ranks that count; with ``rule``.
+        rrf_k: the constant of reciprocal rank fusion; with the rule ``rrf``.
+        weights: a weight for each member; with ``rule``.
+        firsts: movies that each member may give before the next one's turn; with ``concat``.
+        by: the kind of segments; with ``route``.
+        routes: for each segment the member that serves its users; the first member serves all other users.
+        judges: the models that tell good users from bad ones; with ``by: good``.
+        data_hash, protocol_hash: of the run that it was found on; None in a recipe written by hand.
+        search: what the search found, for the reader; not needed to make the mix again.
+
+    Raises:
+        ConfigError: a setting is missing, out of place, or names no member.
+    """
+
+    name: str
+    method: str
+    members: tuple[str, ...]
+    rule: Optional[str] = None
+    depth: Optional[int] = None
+    rrf_k: Optional[float] = None
+    weights: Optional[dict[str, float]] = None
+    firsts: Optional[tuple[int, ...]] = None
+    by: Optional[str] = None
+    routes: Optional[dict[str, str]] = None
+    judges: Optional[tuple[str, ...]] = None
+    data_hash: Optional[str] = None
+    protocol_hash: Optional[str] = None
+    search: Optional[dict[str, Any]] = None
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ConfigError(f"name is {self.name!r}; expected letters, digits, '.', '_' and '-'")
+        check_choice("method", self.method, METHODS)
+        if not self.members or len(set(self.members)) < len(self.members):
+            raise ConfigError(f"members are {', '.join(self.members)!r}; expected at least one, each once")
+        if self.method == CONCAT:
+            self._check_concatenation()
+        elif self.method == ROUTE:
+            self._check_routes()
+        else:
+            self._check_weights()
+
+    @classmethod
+    def read(cls, path: Path) -> Recipe:
+        """The recipe in a YAML file. Raises ConfigError naming file, key, what was found and expected."""
+        content = {key: value for key, value in _read_mapping(path).items() if value is not None}
+        allowed = [field.name for field in dataclasses.fields(cls)]
+        for key in content:
+            if key not in allowed:
+                close = difflib.get_close_matches(str(key), allowed, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise ConfigError(f"{path}: unknown key {key!r}; expected some of {', '.join(allowed)}{hint}")
+        missing = [key for key in ("name", "method", "members") if key not in content]
+        if missing:
+            raise ConfigError(f"{path}: {', '.join(missing)} missing; expected a recipe, as params.yaml of a mix")
+        for key, kind in _KINDS.items():
+            if key in content and not isinstance(content[key], kind):
+                expected = {list: "a list", dict: "key: value lines", int: "an integer", str: "text"}.get(
+                    kind, "a number"
+                )
+                raise ConfigError(f"{path}: {key} is {content[key]!r:.60}; expected {expected}")
+        lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
+        try:
+            return cls(**{**content, **lists})
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The settings that are there, for ``params.yaml``."""
+        present = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in present.items()}
+        return {key: value for key, value in plain.items() if value is not None}
+
+    def mixing_rule(self) -> Rule:
+        """The rule with its settings. Only for recipes that have one."""
+        return Rule.of(str(self.rule), self.depth, self.rrf_k)
+
+    def check_belongs(self, run: Path, manifest: RunManifest) -> None:
+        """Nothing, if the recipe may be used on the run ``manifest`` tells of.
+
+        Raises:
+            ConfigError: it was found on other held-out rows, which may be this run's test rows.
+        """
+        for what, found, expected in (
+            ("data", self.data_hash, manifest.data_hash),
+            ("protocol", self.protocol_hash, manifest.protocol_hash),
+        ):
+            if found is not None and found != expected:
+                raise ConfigError(
+                    f"the recipe of {self.name} was found on other {what} (found {found}, {run} has {expected}), and "
+                    f"its validation rows may be test rows here; expected a recipe of this run; find one with "
+                    f"`ensemble {run} --method {self.method}`, or delete data_hash and protocol_hash from the "
+                    "recipe if you know that no test row had a say"
+                )
+
+    def _check_weights(self) -> None:
+        if self.rule is None or self.weights is None:
+            raise ConfigError(f"method {self.method!r} needs rule and weights; expected both")
+        self._check_absent("firsts", "by", "routes", "judges")
+        self.mixing_rule()
+        if set(self.weights) != set(self.members):
+            raise ConfigError(f"weights are those of {', '.join(self.weights)}; expected one for each member")
+        values = list(self.weights.values())
+        if not all(isinstance(value, (int, float)) and 0 <= value <= MOST_WEIGHT for value in values) or not any(
+            values
+        ):
+            raise ConfigError(
+                f"weights are {values!r:.60}; expected numbers from 0 to {MOST_WEIGHT:g}, one above 0 at least"
+            )
+
+    def _check_concatenation(self) -> None:
+        self._check_absent("rule", "depth", "rrf_k", "weights", "by", "routes", "judges")
+        firsts = self.firsts or ()
+        if len(firsts) != len(self.members) or not all(isinstance(n, int) and n >= 0 for n in firsts):
+            raise ConfigError(
+                f"firsts are {list(firsts)}; expected how many movies each of {len(self.members)} members gives in turn"
+            )
+
+    def _check_routes(self) -> None:
+        self._check_absent("rule", "depth", "rrf_k", "weights", "firsts")
+        check_choice("by", self.by, BY)
+        strangers = sorted(set((self.routes or {}).values()) - set(self.members))
+        if not self.routes or strangers:
+            raise ConfigError(
+                f"routes lead to {', '.join(strangers) or 'nobody'}; expected a member for each segment, "
+                f"of {', '.join(self.members)}"
+            )
+
+    def _check_absent(self, *keys: str) -> None:
+        present = [key for key in keys if getattr(self, key) is not None]
+        if present:
+            raise ConfigError(f"{', '.join(present)} mean nothing for method {self.method!r}; leave them out")
+
+
+_KINDS: Mapping[str, Any] = {
+    "name": str,
+    "method": str,
+    "members": list,
+    "rule": str,
+    "depth": int,
+    "rrf_k": (int, float),
+    "weights": dict,
+    "firsts": list,
+    "by": str,
+    "routes": dict,
+    "judges": list,
+    "data_hash": str,
+    "protocol_hash": str,
+    "search": dict,
+}
+
+
+def rule_text(rule: Rule) -> str:
+    """The rule and its settings in a few characters."""
+    constant = f", k {rule.rrf_k:g}" if rule.name == RRF else ""
+    return f"{rule.name} (depth {rule.depth}{constant})"
+
+
+def check_choice(what: str, found: Any, allowed: tuple[str, ...]) -> None:
+    """Nothing, if ``found`` is one of ``allowed``. Raises ConfigError, with the close ones, otherwise."""
+    if found in allowed:
+        return
+    close = difflib.get_close_matches(str(found), allowed)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    raise ConfigError(f"{what} is {found!r}; expected one of {', '.join(allowed)}{hint}")
+
+
+def _read_mapping(path: Path) -> dict[Any, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML ({error}); expected the params.yaml of a mix") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: found {type(content).__name__}; expected lines such as 'method: linear'")
+    return content

@@ -1,0 +1,287 @@
+"""What to mix: members, weights and rule, chosen on validation rows alone.
+
+A search that looks at the same users again and again ends up fitting their luck. So ``cross_validate``
+chooses on some folds of the users and judges on the fold left out, and mixes what all the folds chose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+
+from movierec_bench.errors import ConfigError
+from movierec_bench.mixing.rules import (
+    LINEAR,
+    LOG2,
+    MINMAX,
+    MOST_WEIGHT,
+    RRF,
+    TAIL,
+    VOTE,
+    ZSCORE,
+    Rule,
+    hits_with,
+    points,
+)
+from movierec_bench.schema import STORED_K, K
+
+AUTO_RULES = (
+    Rule.of(VOTE),
+    Rule.of(LINEAR),
+    Rule.of(LINEAR, 50),
+    Rule.of(LINEAR, STORED_K),
+    Rule.of(TAIL),
+    Rule.of(LOG2),
+    Rule.of(RRF, rrf_k=10),
+    Rule.of(RRF, rrf_k=60),
+    Rule.of(MINMAX),
+    Rule.of(ZSCORE),
+)
+
+_FACTORS = (0.0, 0.5, 0.8, 1.25, 2.0)  # what one step of the fit tries to multiply a weight by
+_SWEEPS = 8  # rounds over all models that the fit makes at most
+
+Weights = tuple[float, ...]
+Change = tuple[int, float]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """All that a mix is chosen on: rankings by models that saw the training rows, and the validation rows.
+
+    Args:
+        items: int32 [M, U, K], as in ``mixing``.
+        scores: float32 [M, U, K]; None where no rule reads them.
+        held_start: int64 [U + 1], where each user's validation movies begin in ``held_items``.
+        held_items: int32, ``item_ix``.
+    """
+
+    items: np.ndarray
+    scores: Optional[np.ndarray]
+    held_start: np.ndarray
+    held_items: np.ndarray
+
+    @property
+    def n_members(self) -> int:
+        """Number of models."""
+        return self.items.shape[0]
+
+    @property
+    def n_users(self) -> int:
+        """Number of users with validation rows."""
+        return self.items.shape[1]
+
+
+class Objective:
+    """Validation Recall@10 of weighted mixes under one rule; what was computed once is remembered."""
+
+    def __init__(self, validation: Validation, rule: Rule) -> None:
+        self.n_members = validation.n_members
+        self._validation = validation
+        self._rule = rule
+        self._points = points(rule, validation.items, validation.scores)
+        self._denominators = np.minimum(K, np.diff(validation.held_start)).astype(np.float64)
+        self._known: dict[tuple[Weights, tuple[Change, ...]], np.ndarray] = {}
+
+    def per_user(self, weights: Weights, changes: Sequence[Change]) -> np.ndarray:
+        """Recall@10 of each user after each of some changes to a mix.
+
+        Args:
+            weights: a weight for each model; may be all 0.
+            changes: (model's number, weight that it gains).
+
+        Returns:
+            float64 [C, U].
+        """
+        key = (weights, tuple(changes))
+        if key not in self._known:
+            members, extra = (np.array(column) for column in zip(*changes))
+            there = self._validation
+            self._known[key] = hits_with(
+                self._rule,
+                there.items,
+                self._points,
+                np.array(weights),
+                members,
+                extra,
+                there.held_start,
+                there.held_items,
+            )
+        return self._known[key] / self._denominators
+
+    def best(self, weights: Weights, changes: Sequence[Change], users: np.ndarray) -> int:
+        """The number of the change with the highest mean over ``users``, bool [U]; the first of equal ones."""
+        means = self.per_user(weights, changes)[:, users].mean(axis=1)
+        # Sums of the same recalls in another order differ in their last bits, which must not decide.
+        return int(np.argmax(means.round(12)))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How well one rule does with the models that a greedy search mixes.
+
+    Args:
+        rule: the rule.
+        weights: the weights, one a model, of the mix that it comes to.
+        recall: mean Recall@10 of users that the mix judging them was not chosen on.
+        single_recall: the same of single models.
+    """
+
+    rule: Rule
+    weights: Weights
+    recall: float
+    single_recall: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a greedy search.
+
+    Args:
+        weights: a weight for each model.
+        per_user: Recall@10 of each user, float64 [U].
+    """
+
+    weights: Weights
+    per_user: np.ndarray
+
+
+def greedy(objective: Objective, users: np.ndarray, steps: int) -> list[Step]:
+    """The mixes of 1, 2, ... models that a forward selection with replacement passes through.
+
+    Each step adds the model, there already or not, that helps most; a weight counts how often its model
+    was added.
+
+    Args:
+        objective: what is to grow.
+        users: bool [U], the users to look at.
+        steps: models to add.
+
+    Source:
+        Caruana, Niculescu-Mizil, Crew and Ksikes 2004.
+    """
+    changes = [(member, 1.0) for member in range(objective.n_members)]
+    weights: Weights = (0.0,) * objective.n_members
+    path = []
+    for _ in range(steps):
+        added = objective.best(weights, changes, users)
+        per_user = objective.per_user(weights, changes)[added]
+        weights = _changed(weights, added, weights[added] + 1)
+        path.append(Step(weights, per_user))
+    return path
+
+
+def best_step(path: Sequence[Step], users: np.ndarray) -> Step:
+    """The best mix on ``users``, bool [U], of those that ``greedy`` passes through; the first of equal ones."""
+    means = np.array([step.per_user[users].mean() for step in path])
+    return path[int(np.argmax(means.round(12)))]
+
+
+def greedy_weights(objective: Objective, users: np.ndarray, steps: int) -> Weights:
+    """The best mix that ``greedy`` passes through on ``users``, without the models it does as well without."""
+    return without_idle(objective, best_step(greedy(objective, users, steps), users).weights, users)
+
+
+def fitted_weights(objective: Objective, users: np.ndarray) -> Weights:
+    """Weights with a high Recall@10 on ``users``, from equal weights by coordinate ascent.
+
+    One model's weight after the other is multiplied by what helps most, until nothing helps any more.
+
+    Args:
+        objective: what is to grow.
+        users: bool [U], the users to look at.
+
+    Source:
+        Metzler and Croft 2007, section 3.3: coordinate ascent directly on a ranking metric.
+    """
+    weights: Weights = (1.0,) * objective.n_members
+    for _ in range(_SWEEPS):
+        before = weights
+        for member in range(objective.n_members):
+            base = weights[member] or max(weights) / 4
+            tried = [weights[member], *(min(round(base * factor, 4), MOST_WEIGHT) for factor in _FACTORS)]
+            weights = _best_weight(objective, weights, member, tried, users)
+        if weights == before:
+            break
+    return weights
+
+
+def without_idle(objective: Objective, weights: Weights, users: np.ndarray) -> Weights:
+    """``weights`` with 0 for every model without which the mix does as well on ``users``, lightest first."""
+    for member in np.argsort(weights, kind="stable").tolist()[:-1]:
+        weights = _best_weight(objective, weights, member, [0.0, weights[member]], users)
+    return weights
+
+
+def cross_validate(validation: Validation, rule: Rule, fold: np.ndarray, steps: int) -> Trial:
+    """The mix that greedy searches under ``rule`` come to, judged on users they were not chosen on.
+
+    For each fold a greedy search runs on the other folds and keeps its best mix; the weights of all of these are
+    added up. To mix as many models as served the users left out best was tried, and did worse on users that neither
+    had seen: one more thing to be lucky in. Should the mixes not beat the folds' single best models, these are mixed.
+
+    Args:
+        validation: what to choose and judge on.
+        rule: the rule.
+        fold: integers [U], each user's fold, from 0.
+        steps: the most models that a fold mixes.
+    """
+    objective = Objective(validation, rule)
+    left_out = [fold == number for number in range(int(fold.max()) + 1)]
+    paths = [greedy(objective, ~users, steps) for users in left_out]
+    mixes = [best_step(path, ~users) for path, users in zip(paths, left_out)]
+    singles = [path[0] for path in paths]
+    recall, single_recall = (_left_out_recall(chosen, left_out) for chosen in (mixes, singles))
+    chosen = mixes if recall > single_recall else singles
+    total = tuple(float(weight) for weight in np.sum([mix.weights for mix in chosen], axis=0))
+    weights = without_idle(objective, total, np.ones(validation.n_users, dtype=bool))
+    return Trial(rule, weights, max(recall, single_recall), single_recall)
+
+
+def best_trial(trials: Sequence[Trial]) -> Trial:
+    """The trial with the highest recall; the first of equal ones."""
+    return max(trials, key=lambda trial: trial.recall)
+
+
+def folds_of(n_users: int, folds: int, seed: int) -> np.ndarray:
+    """A fold from 0 for each user, int64 [n_users], drawn evenly. Raises ConfigError if users are too few."""
+    if not 2 <= folds <= n_users:
+        raise ConfigError(f"folds is {folds}; expected 2 to {n_users}, the users with validation rows")
+    return np.random.default_rng(seed).permutation(n_users) % folds
+
+
+def best_member_by_segment(validation: Validation, segment: np.ndarray) -> dict[str, int]:
+    """The number of the model with the best Recall@10 in each segment; the first of equal ones.
+
+    Args:
+        validation: what to choose on.
+        segment: str [U], each user's segment.
+    """
+    objective = Objective(validation, Rule.of(VOTE))
+    nothing: Weights = (0.0,) * objective.n_members
+    singles = [(member, 1.0) for member in range(objective.n_members)]
+    return {str(name): objective.best(nothing, singles, segment == name) for name in np.unique(segment)}
+
+
+def _left_out_recall(mixes: Sequence[Step], left_out: Sequence[np.ndarray]) -> float:
+    """Mean recall of all users, each judged by the mix that was chosen without it."""
+    per_user = np.zeros(len(left_out[0]))
+    for mix, users in zip(mixes, left_out):
+        per_user[users] = mix.per_user[users]
+    return float(per_user.mean())
+
+
+def _best_weight(
+    objective: Objective, weights: Weights, member: int, tried: Sequence[float], users: np.ndarray
+) -> Weights:
+    """``weights`` with the weight among ``tried`` for ``member`` that does best; the first of equal ones."""
+    others = _changed(weights, member, 0.0)
+    best = objective.best(others, [(member, weight) for weight in tried], users)
+    return _changed(weights, member, tried[best])
+
+
+def _changed(weights: Weights, member: int, weight: float) -> Weights:
+    return (*weights[:member], weight, *weights[member + 1 :])

@@ -1,0 +1,1 @@
+"""RecBole's own models where they need a change to run, to rank or to be quick: a file a model."""

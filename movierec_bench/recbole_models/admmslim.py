@@ -1,0 +1,32 @@
+"""ADMM-SLIM as RecBole has it, with scores that are the same each time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from recbole.model.general_recommender.admmslim import ADMMSLIM
+
+from movierec_bench.models.parts.linear_model import TiledWeights
+from movierec_bench.models.parts.sparse_rows import RowReader
+
+
+class QuietADMMSLIM(RowReader, ADMMSLIM):
+    """RecBole's ADMMSLIM without the noise it adds to every score to break ties; our ranking breaks them.
+
+    Source:
+        Steck et al., WSDM 2020.
+    """
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.weights = TiledWeights.of(self.item_similarity)
+        self.offsets = self.item_means - self.item_means @ self.item_similarity if self.center_columns else None
+
+    def full_sort_predict(self, interaction: Any) -> torch.Tensor:
+        """Float32 [B, n_items] scores."""
+        user = interaction[self.USER_ID].cpu().numpy()
+        scores = torch.from_numpy(self.weights.sums(self.history, user))
+        if self.offsets is not None:
+            scores += torch.from_numpy(self.offsets)
+        return scores.to(self.device)

@@ -1,0 +1,29 @@
+"""DGCF as RecBole has it, for data of any size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from recbole.model.general_recommender.dgcf import DGCF
+from scipy.sparse import csr_matrix
+
+from movierec_bench.models.parts.sparse_graph import SparseMatrix
+
+
+class AnySizeDGCF(DGCF):
+    """RecBole's DGCF. Its penalty on correlated factors samples users and movies for every batch; RecBole asks
+    for more of them than there are when an epoch has few batches.
+
+    Source:
+        Wang et al., "Disentangled Graph Collaborative Filtering", SIGIR 2020.
+    """
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.cor_batch_size: int = min(self.cor_batch_size, self.n_users, self.n_items)
+
+    def _build_sparse_tensor(self, indices: torch.Tensor, values: torch.Tensor, size: tuple[int, int]) -> SparseMatrix:
+        """A sparse matrix of edges and nodes for ``torch.sparse.mm``, from coordinates int64 [2, nnz]."""
+        rows, columns = indices.cpu().numpy()
+        return SparseMatrix(csr_matrix((values.cpu().numpy(), (rows, columns)), shape=size)).to(self.device)

@@ -1,0 +1,33 @@
+"""SimpleX as RecBole has it, able to rank from a longer history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recbole.model.general_recommender.simplex import SimpleX
+from scipy.sparse import csr_matrix
+
+from movierec_bench.recbole_backend.datasets import padded_history
+
+
+class LatestSimpleX(SimpleX):
+    """RecBole's SimpleX. Of a long history it reads the latest ``history_len`` rows; RecBole reads a random choice.
+
+    Source:
+        Mao et al., "SimpleX: A Simple and Strong Baseline for Collaborative Filtering", CIKM 2021.
+    """
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.rows_read = config["history_len"]
+
+    def set_history(self, history: csr_matrix, interactions: Any) -> None:
+        """Take the rows to rank from.
+
+        Args:
+            history: float32 csr [n_users, n_items] of 0 and 1.
+            interactions: the same rows as `data.interactions.Interactions`, with times.
+        """
+        items, _, lengths = padded_history(interactions.indptr, interactions.item_ix, self.rows_read)
+        self.history_item_id = items.to(self.device)
+        self.history_item_len = lengths.to(self.device)

@@ -1,0 +1,1 @@
+"""What people read: boards, submissions, tables by segment. Reads run folders, trains nothing."""

@@ -1,0 +1,344 @@
+"""The board: every model of a run, best Recall@10 first, as CSV, Markdown, HTML and on the terminal."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional, Union, overload
+
+import jinja2
+import pandas as pd
+
+from movierec_bench.errors import ConfigError, DataError
+from movierec_bench.evaluation.statistics import paired_tests
+from movierec_bench.reports.segment_board import SegmentBoard, build_segment_board
+from movierec_bench.reports.user_segments import GOOD
+from movierec_bench.runs.files import write_csv, write_text
+from movierec_bench.runs.folder import ModelFolder, RunFolder
+from movierec_bench.runs.records import BUDGET, DONE, ENSEMBLE, FAILED, STATES, RunManifest, Status
+from movierec_bench.schema import BOARD_COLUMNS, COVERAGE, FAMILIES, MAIN_METRIC, METRICS, PathLike
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+PLACE, MODEL, FAMILY, SOURCE, STATUS, _, CI_LOW, CI_HIGH = BOARD_COLUMNS[:8]
+USERS, MISSING_USERS, FIT_SECONDS, RANK_SECONDS, REFIT_SECONDS, PEAK_RSS, EPOCHS, ERROR = BOARD_COLUMNS[15:]
+FILTER = "filter"
+DIFFERENCE, P_VALUE, P_HOLM = "difference", "p_value", "p_holm"  # columns of scoring.paired_tests
+
+UNFINISHED = "unfinished"  # shown for a folder without a status: in training, or its process was killed
+BOARD_STATES = (*STATES, UNFINISHED)
+BOARD_FAMILIES = (*FAMILIES, ENSEMBLE)
+
+_COUNTS = (PLACE, USERS, MISSING_USERS, EPOCHS)
+_TEXTS = (MODEL, FAMILY, SOURCE, STATUS, ERROR, FILTER)
+_FRACTIONS = (*METRICS, CI_LOW, CI_HIGH, COVERAGE)
+_BEST_FIRST = (*METRICS, CI_LOW, CI_HIGH, COVERAGE)  # sorted from the largest; all others from the smallest
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Board:
+    """The models of one run, best first.
+
+    Args:
+        table: one row a model, ``schema.BOARD_COLUMNS`` and then the filter and the corrected p-value.
+        tests: paired test of each placed model against ``best``: model, difference, p_value, p_holm.
+        best: the model in first place; None where no model was scored.
+        manifest: what the run rests on.
+        tracking: one line from `run` that says where it is tracked, or why not; None where nobody asked.
+    """
+
+    table: pd.DataFrame
+    tests: pd.DataFrame
+    best: Optional[str]
+    manifest: RunManifest
+    tracking: Optional[str] = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether a model of this board failed."""
+        return bool((self.table[STATUS] == FAILED).any())
+
+    def to_frame(self) -> pd.DataFrame:
+        """The board as a DataFrame: unrounded numbers, missing values where nothing was measured."""
+        return self.table.copy()
+
+    def to_markdown(self) -> str:
+        """The board, the paired tests and their origin as GitHub-flavoured Markdown."""
+        return _render("leaderboard.md", self, markdown_cell)
+
+    def to_html(self) -> str:
+        """The same as one self-contained page that loads nothing from elsewhere."""
+        return _render("leaderboard.html", self, str)
+
+    def to_rich(self) -> Table:
+        """The main columns as a table for the terminal, the reasons of failed models below it."""
+        return _terminal_table(self)
+
+    def select(self, sort: str = MAIN_METRIC, family: Optional[str] = None, status: Optional[str] = None) -> Board:
+        """This board sorted by ``sort`` and filtered; places stay those of the whole run.
+
+        Args:
+            sort: a column. Metrics run from the largest, all else from the smallest; empty cells come last.
+            family: one of ``BOARD_FAMILIES``; None for all.
+            status: one of ``BOARD_STATES``; None for all.
+
+        Raises:
+            ConfigError: no such column, family or status.
+        """
+        _check_choice("sort", sort, tuple(self.table.columns))
+        _check_choice("family", family, BOARD_FAMILIES)
+        _check_choice("status", status, BOARD_STATES)
+        rows = self.table
+        for column, wanted in ((FAMILY, family), (STATUS, status)):
+            rows = rows if wanted is None else rows[rows[column] == wanted]
+        rows = rows.sort_values([sort, MODEL], ascending=[sort not in _BEST_FIRST, True], na_position="last")
+        return replace(self, table=rows.reset_index(drop=True))
+
+    def write(self, run: RunFolder) -> None:
+        """Writes leaderboard.csv, leaderboard.md and leaderboard.html into ``run``."""
+        write_csv(run.leaderboard("csv"), self.table)
+        write_text(run.leaderboard("md"), self.to_markdown())
+        write_text(run.leaderboard("html"), self.to_html())
+
+
+@overload
+def leaderboard(
+    run: PathLike,
+    sort: str = MAIN_METRIC,
+    family: Optional[str] = None,
+    status: Optional[str] = None,
+    by: None = None,
+    judges: Optional[Union[str, Sequence[str]]] = None,
+    atomic: Optional[PathLike] = None,
+) -> Board: ...
+
+
+@overload
+def leaderboard(
+    run: PathLike,
+    sort: str = MAIN_METRIC,
+    family: Optional[str] = None,
+    status: Optional[str] = None,
+    *,
+    by: str,
+    judges: Optional[Union[str, Sequence[str]]] = None,
+    atomic: Optional[PathLike] = None,
+) -> SegmentBoard: ...
+
+
+def leaderboard(
+    run: PathLike,
+    sort: str = MAIN_METRIC,
+    family: Optional[str] = None,
+    status: Optional[str] = None,
+    by: Optional[str] = None,
+    judges: Optional[Union[str, Sequence[str]]] = None,
+    atomic: Optional[PathLike] = None,
+) -> Union[Board, SegmentBoard]:
+    """The board of the run in folder ``run``, sorted and filtered, in all or by segment of the users.
+
+    Args:
+        run: a run's folder, such as ``runs/ml-100k``.
+        sort: the column to sort by; with ``by``, a column of the board in all.
+        family: show this family only.
+        status: show models of this status only.
+        by: one of ``segments.BY``; None for the board in all.
+        judges: for ``by="good"``, the models that tell good users from bad ones, comma-separated or a sequence;
+            None for the best four on validation.
+        atomic: for ``by="focus"``, the folder that holds the data set's folder; None for the run's own.
+
+    Returns:
+        A Board, or with ``by`` a SegmentBoard. Its table of all models, whatever the filters, is also written
+        to ``leaderboard_by_<by>.csv`` in the run's folder.
+
+    Raises:
+        DataError: ``run`` is no run folder; with ``by``, no model was scored, or other data than the run's.
+        ConfigError: no such column, family, status, kind of segment or judge, or judges where they have no say.
+    """
+    if by is None and judges is not None:
+        raise ConfigError(f"judges were given without segments; they are asked by {GOOD!r}; add --by {GOOD}")
+    folder = RunFolder(Path(run))
+    board = build_board(folder).select(sort, family, status)
+    return board if by is None else build_segment_board(folder, by, board.table, judges, atomic)
+
+
+def build_board(run: RunFolder) -> Board:
+    """The board of everything under ``run``: models and ensembles, finished or not.
+
+    Raises:
+        DataError: ``run`` is no run folder.
+    """
+    manifest = run.read_manifest()
+    folders = run.models() + run.ensembles()
+    table = _placed(pd.DataFrame([_row(folder) for folder in folders], columns=[*BOARD_COLUMNS, FILTER]))
+    placed = table.loc[table[PLACE].notna(), MODEL].tolist()
+    best = placed[0] if placed else None
+    tests = _paired_tests({folder.name: folder for folder in folders}, placed)
+    table[P_HOLM] = table[MODEL].map(tests.set_index(MODEL)[P_HOLM]).astype(float)
+    return Board(table, tests, best, manifest)
+
+
+def _row(folder: ModelFolder) -> dict[str, Any]:
+    if not folder.status.exists():
+        reason = "no status.json: still training, or its process was killed; run again to finish it"
+        return {MODEL: folder.name, STATUS: UNFINISHED, ERROR: reason}
+    try:
+        return _status_row(folder.read_status())
+    except DataError as error:  # one damaged file must not hide the other models
+        return {MODEL: folder.name, STATUS: FAILED, ERROR: str(error)}
+
+
+def _status_row(status: Status) -> dict[str, Any]:
+    row = {
+        MODEL: status.model,
+        FAMILY: status.family,
+        SOURCE: status.source,
+        STATUS: status.state,
+        FIT_SECONDS: status.seconds.fit,
+        RANK_SECONDS: status.seconds.rank,
+        REFIT_SECONDS: status.seconds.refit,
+        PEAK_RSS: status.peak_rss_mb,
+        EPOCHS: status.epochs,
+        ERROR: status.error,
+        FILTER: status.filter,
+    }
+    scored = {USERS: status.users, MISSING_USERS: status.missing_users, **status.metrics}
+    return {**row, **scored} if status.metrics else row
+
+
+def _placed(rows: pd.DataFrame) -> pd.DataFrame:
+    """``rows`` typed, sorted, and numbered from 1 as far as models were scored to the end."""
+    rows = rows.astype(dict.fromkeys(_COUNTS, "Int64"))
+    rows = rows.astype({c: float for c in rows.columns if c not in _COUNTS + _TEXTS})
+    rows[list(_TEXTS)] = rows[list(_TEXTS)].astype(object).where(rows[list(_TEXTS)].notna(), "")
+    ended = rows[STATUS].isin((DONE, BUDGET)) & rows[MAIN_METRIC].notna()
+    ranked = rows[ended].sort_values([MAIN_METRIC, MODEL], ascending=[False, True])
+    ranked[PLACE] = pd.array(range(1, len(ranked) + 1), dtype="Int64")
+    return pd.concat([ranked, rows[~ended].sort_values(MODEL)], ignore_index=True)
+
+
+def _paired_tests(folders: dict[str, ModelFolder], placed: Sequence[str]) -> pd.DataFrame:
+    """Each placed model against the first; models without stored per-user results are left out."""
+    stored = [name for name in placed if folders[name].per_user.exists()]
+    if len(stored) < 2 or stored[0] != placed[0]:
+        return pd.DataFrame(columns=[MODEL, DIFFERENCE, P_VALUE, P_HOLM])
+    per_user = {name: folders[name].read_per_user((MAIN_METRIC,)) for name in stored}
+    tests = paired_tests(per_user, placed[0])
+    return tests[tests[MODEL] != placed[0]].reset_index(drop=True)
+
+
+def _check_choice(what: str, found: Optional[str], allowed: tuple[str, ...]) -> None:
+    if found is None or found in allowed:
+        return
+    close = difflib.get_close_matches(found, allowed)
+    step = f"did you mean {' or '.join(close)}?" if close else "choose one of these"
+    raise ConfigError(f"{what} {found!r} is not known; expected one of {', '.join(allowed)}; {step}")
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One cell as text, and the value that the page sorts by."""
+
+    text: str
+    value: Union[str, float]
+
+    @property
+    def is_number(self) -> bool:
+        return not isinstance(self.value, str)
+
+
+def _render(template: str, board: Board, escape: Any) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=jinja2.select_autoescape(["html"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["cell"] = escape
+    return environment.get_template(template).render(
+        manifest=board.manifest,
+        best=board.best,
+        columns=_headings(board.table),
+        rows=_cells(board.table),
+        test_columns=_headings(board.tests),
+        tests=_cells(board.tests),
+    )
+
+
+def _headings(table: pd.DataFrame) -> list[tuple[str, bool]]:
+    """Each column's name, and whether it holds numbers."""
+    return [(name, name not in _TEXTS) for name in table.columns]
+
+
+def _cells(table: pd.DataFrame) -> list[list[_Cell]]:
+    columns = [[_cell(name, value) for value in table[name].tolist()] for name in table.columns]
+    return [list(row) for row in zip(*columns)]
+
+
+def _cell(column: str, value: Any) -> _Cell:
+    if pd.isna(value):
+        return _Cell("", "")
+    if isinstance(value, str):
+        return _Cell(value, value)
+    return _Cell(_number(column, float(value)), float(value))
+
+
+def _number(column: str, value: float) -> str:
+    if column in _COUNTS:
+        return f"{value:.0f}"
+    if column in (P_VALUE, P_HOLM) and value < 0.0001:
+        return "<0.0001"
+    if column in (*_FRACTIONS, DIFFERENCE, P_VALUE, P_HOLM):
+        return f"{value:.4f}"
+    return f"{value:.1f}"  # seconds and MiB
+
+
+def markdown_cell(text: str) -> str:
+    """``text`` as one Markdown table cell that shows exactly that text: no markup, no HTML, no line end."""
+    line = " ".join(text.split())
+    line = re.sub(r"([\\`*_\[\]|~])", r"\\\1", line)
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _terminal_table(board: Board) -> Table:
+    # rich takes a tenth of a second to import, which only a terminal needs
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(f"Leaderboard: {board.manifest.dataset}"), box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("#", justify="right")
+    table.add_column("model", overflow="fold", min_width=10)
+    table.add_column("status", no_wrap=True)
+    for heading in (MAIN_METRIC, "95% CI", METRICS[2], "fit s", "rank s", "MiB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in board.table.to_dict("records"):
+        table.add_row(*(Text(text) for text in _terminal_row(row)))
+    table.caption = Text("\n".join(_reasons(board.table)))
+    table.caption_justify = "left"
+    return table
+
+
+def _terminal_row(row: dict[str, Any]) -> list[str]:
+    def text(column: str) -> str:
+        return _cell(column, row[column]).text
+
+    scored = not math.isnan(row[MAIN_METRIC])
+    interval = f"{row[CI_LOW]:.3f}-{row[CI_HIGH]:.3f}" if scored else ""
+    memory = "" if math.isnan(row[PEAK_RSS]) else f"{row[PEAK_RSS]:.0f}"
+    recall, ndcg, fit, rank = (text(column) for column in (MAIN_METRIC, METRICS[2], FIT_SECONDS, RANK_SECONDS))
+    return [text(PLACE), row[MODEL], row[STATUS], recall, interval, ndcg, fit, rank, memory]
+
+
+def _reasons(table: pd.DataFrame) -> list[str]:
+    """One line for each model that has something to explain."""
+    explained = table[table[ERROR] != ""]
+    return [f"{model}: {error.splitlines()[0]}" for model, error in zip(explained[MODEL], explained[ERROR])]

@@ -1,0 +1,196 @@
+"""The layout of a run folder. Every path of a run is spelled here and nowhere else."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from movierec_bench.errors import ConfigError, DataError
+from movierec_bench.runs.files import write_parquet, write_text
+from movierec_bench.runs.records import BUDGET, DONE, REDO, RunManifest, Status
+from movierec_bench.schema import ITEM, METRICS, RANK, SCORE, TOPK_COLUMNS, USER
+
+TOPK_PARTS = ("valid", "test", "full")
+
+_TOPK_TYPES = {USER: np.int64, ITEM: np.int64, RANK: np.int32, SCORE: np.float32}
+_DELETE = "delete this model's folder and run again"
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """The files of one model or of one ensemble in a run."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the model or ensemble."""
+        return self.path.name
+
+    @property
+    def status(self) -> Path:
+        """The ``Status`` record; written last, so its presence means that the model has ended."""
+        return self.path / "status.json"
+
+    @property
+    def params(self) -> Path:
+        """Every parameter that took effect."""
+        return self.path / "params.yaml"
+
+    @property
+    def epochs(self) -> Path:
+        """Loss, validation Recall@10 and seconds of each epoch."""
+        return self.path / "epochs.csv"
+
+    @property
+    def per_user(self) -> Path:
+        """Each metric of each user with held-out test rows."""
+        return self.path / "per_user.parquet"
+
+    @property
+    def log(self) -> Path:
+        """What the model's process wrote."""
+        return self.path / "log.txt"
+
+    def topk(self, part: str) -> Path:
+        """The stored ranking for ``part``, one of ``TOPK_PARTS``. Raises ConfigError for another name."""
+        if part not in TOPK_PARTS:
+            raise ConfigError(f"no ranking is called {part!r}; expected one of {TOPK_PARTS}")
+        return self.path / f"topk_{part}.parquet"
+
+    def write_status(self, status: Status) -> None:
+        """Stores ``status``."""
+        write_text(self.status, status.to_json())
+
+    def read_status(self) -> Status:
+        """The stored status. Raises DataError where it is missing or damaged."""
+        return Status.from_json(_read_text(self.status, REDO), where=str(self.status))
+
+    def finished(self) -> Optional[Status]:
+        """The status of a model that was scored to the end; None for any other, and where the file is damaged."""
+        try:
+            status = self.read_status()
+        except DataError:  # one model's missing or damaged file must not stand in the way of the others
+            return None
+        return status if status.state in (DONE, BUDGET) and status.metrics else None
+
+    def write_topk(self, part: str, topk: pd.DataFrame) -> None:
+        """Stores a ranking [user, item, rank, score] for ``part``, one of ``TOPK_PARTS``."""
+        write_parquet(self.topk(part), topk[list(TOPK_COLUMNS)].astype(_TOPK_TYPES))
+
+    def read_topk(self, part: str, k: Optional[int] = None) -> pd.DataFrame:
+        """The stored ranking for ``part``.
+
+        Args:
+            part: one of ``TOPK_PARTS``.
+            k: ranks to read, from the first; None for all.
+
+        Returns:
+            DataFrame [user int64, item int64, rank int32, score float32].
+
+        Raises:
+            DataError: the ranking was not stored.
+        """
+        filters = None if k is None else [(RANK, "<=", k)]
+        return _read_parquet(self.topk(part), TOPK_COLUMNS, filters)
+
+    def read_per_user(self, metrics: tuple[str, ...] = METRICS) -> pd.DataFrame:
+        """The stored per-user metrics: DataFrame [user, one column a metric]. Raises DataError if missing."""
+        return _read_parquet(self.per_user, (USER, *metrics))
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run, ``runs/<dataset>``."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> Path:
+        """The ``RunManifest`` record."""
+        return self.path / "manifest.json"
+
+    @property
+    def split(self) -> Path:
+        """Folder of the train, validation and test rows."""
+        return self.path / "split"
+
+    def leaderboard(self, kind: str) -> Path:
+        """The written board of ``kind`` "csv", "md" or "html"."""
+        return self.path / f"leaderboard.{kind}"
+
+    def leaderboard_by(self, segment: str) -> Path:
+        """The written board by ``segment``, one of ``segments.BY``."""
+        return self.path / f"leaderboard_by_{segment}.csv"
+
+    def submission(self, name: str) -> Path:
+        """The submission of the model or ensemble ``name``."""
+        return self.path / "submissions" / f"{name}.csv"
+
+    def model(self, name: str) -> ModelFolder:
+        """The folder of the model ``name``, there or not."""
+        return ModelFolder(self.path / "models" / name)
+
+    def ensemble(self, name: str) -> ModelFolder:
+        """The folder of the ensemble ``name``, there or not."""
+        return ModelFolder(self.path / "ensembles" / name)
+
+    def models(self) -> list[ModelFolder]:
+        """The folders of the models that are there, by name."""
+        return _folders(self.path / "models")
+
+    def ensembles(self) -> list[ModelFolder]:
+        """The folders of the ensembles that are there, by name."""
+        return _folders(self.path / "ensembles")
+
+    def find(self, name: str) -> ModelFolder:
+        """The folder of the model or ensemble ``name``. Raises ConfigError if there is none."""
+        there = {folder.name: folder for folder in self.ensembles() + self.models()}
+        if name not in there:
+            close = difflib.get_close_matches(name, there) or sorted(there)
+            raise ConfigError(
+                f"{self.path} has no model or ensemble {name!r}; expected one of this run, "
+                f"such as {', '.join(close) or 'none yet'}; run the model first or correct the name"
+            )
+        return there[name]
+
+    def write_manifest(self, manifest: RunManifest) -> None:
+        """Stores ``manifest``."""
+        write_text(self.manifest, manifest.to_json())
+
+    def read_manifest(self) -> RunManifest:
+        """The stored manifest. Raises DataError where this is no run folder or the file is damaged."""
+        step = "give a run's folder, such as runs/ml-100k, or make one with `python -m movierec_bench run`"
+        return RunManifest.from_json(_read_text(self.manifest, step), where=str(self.manifest))
+
+
+def _folders(parent: Path) -> list[ModelFolder]:
+    if not parent.is_dir():
+        return []
+    return [ModelFolder(path) for path in sorted(parent.iterdir()) if path.is_dir()]
+
+
+def _read_text(path: Path, step: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(f"{path} is not there; expected a file this library wrote; {step}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: byte {error.start} is not UTF-8 text; expected JSON; {step}") from error
+
+
+def _read_parquet(
+    path: Path, columns: tuple[str, ...], filters: Optional[list[tuple[str, str, int]]] = None
+) -> pd.DataFrame:
+    if not path.is_file():
+        raise DataError(f"{path} is not there; expected the columns {', '.join(columns)}; {_DELETE}")
+    try:
+        return pd.read_parquet(path, engine="pyarrow", columns=list(columns), filters=filters)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path}: {error}; expected a whole parquet file; {_DELETE}") from error

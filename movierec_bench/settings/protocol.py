@@ -1,0 +1,127 @@
+"""The evaluation protocol: every setting of protocol.yaml."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+import yaml
+
+from movierec_bench.errors import ConfigError
+from movierec_bench.schema import PathLike
+from movierec_bench.settings.yaml_files import ConfigFolders
+
+PROTOCOLS = ("competition", "random", "last", "ratio", "halves")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is held out; one attribute for each key of ``protocol.yaml``, where the defaults and units stand.
+
+    Args:
+        name: One of ``PROTOCOLS``.
+        seed: Seed of the draw.
+        min_rows: A user with fewer rows holds out none.
+        held_out_share: Share of a user's rows that is held out (competition, random, last).
+        held_out_min: Fewest rows held out of a user (competition, random, last).
+        held_out_max: Most rows held out of a user (competition, random, last).
+        last_share: Share of a user's held-out rows that are the last ones, rounded up (competition).
+        ratio_valid: Share of a user's rows that validates (ratio).
+        ratio_test: Share of a user's rows that tests (ratio).
+
+    Raises:
+        ConfigError: A value has the wrong type or lies outside its range.
+    """
+
+    name: str
+    seed: int
+    min_rows: int
+    held_out_share: float
+    held_out_min: int
+    held_out_max: int
+    last_share: float
+    ratio_valid: float
+    ratio_test: float
+
+    def __post_init__(self) -> None:
+        if self.name not in PROTOCOLS:
+            raise ConfigError(f"name is {self.name!r}; expected one of {', '.join(PROTOCOLS)}")
+        for key in ("seed", "min_rows", "held_out_min", "held_out_max"):
+            self._require_integer(key, lowest=0 if key == "seed" else 1)
+        for key in ("held_out_share", "ratio_valid", "ratio_test"):
+            self._require_share(key, open_ended=True)
+        self._require_share("last_share", open_ended=False)
+        if self.held_out_max < self.held_out_min:
+            raise ConfigError(
+                f"held_out_max is {self.held_out_max}; expected at least held_out_min, {self.held_out_min}"
+            )
+        if self.ratio_valid + self.ratio_test >= 1:
+            raise ConfigError(
+                f"ratio_valid + ratio_test is {self.ratio_valid + self.ratio_test}; "
+                "expected less than 1, so that rows remain to train on"
+            )
+
+    @property
+    def hash(self) -> str:
+        """The first 16 hexadecimal digits of the SHA-256 of all settings."""
+        settings = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(settings.encode()).hexdigest()[:16]
+
+    def _require_integer(self, key: str, lowest: int) -> None:
+        value = getattr(self, key)
+        if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+            raise ConfigError(f"{key} is {value!r}; expected an integer of at least {lowest}")
+
+    def _require_share(self, key: str, open_ended: bool) -> None:
+        value = getattr(self, key)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not (0 < value < 1 if open_ended else 0 <= value <= 1):
+            limits = "between 0 and 1, both excluded" if open_ended else "from 0 to 1"
+            raise ConfigError(f"{key} is {value!r}; expected a number {limits}")
+        object.__setattr__(self, key, float(value))  # 1 and 1.0 are one setting and must have one hash
+
+
+def load_protocol(path: Path) -> Protocol:
+    """The protocol written in a YAML file.
+
+    Args:
+        path: A file like ``recbole_configs/protocol.yaml``; every key must be there.
+
+    Raises:
+        ConfigError: The file is missing or no mapping; a key is unknown, missing or has a bad value.
+    """
+    settings = _read_mapping(path)
+    allowed = [field.name for field in dataclasses.fields(Protocol)]
+    for key in settings:
+        if key not in allowed:
+            close = difflib.get_close_matches(str(key), allowed, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ConfigError(f"{path}: unknown key {key!r}; allowed are {', '.join(allowed)}{hint}")
+    missing = [key for key in allowed if key not in settings]
+    if missing:
+        raise ConfigError(f"{path}: missing {', '.join(missing)}; expected every one of {', '.join(allowed)}")
+    try:
+        return Protocol(**settings)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _read_mapping(path: Path) -> dict[Any, Any]:
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML ({error}); expected a protocol file") from error
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path}: found {type(settings).__name__}; expected lines such as 'name: competition'")
+    return settings
+
+
+def protocol_of(configs: Optional[PathLike], name: Optional[str]) -> Protocol:
+    """The protocol of protocol.yaml, under another ``name`` where one is given. Raises ConfigError for a wrong one."""
+    rules = load_protocol(ConfigFolders(configs).file("protocol.yaml"))
+    return rules if name is None else dataclasses.replace(rules, name=name)

@@ -1,0 +1,1 @@
+"""Rows and a catalogue entry in, a fitted model out."""

@@ -1,0 +1,178 @@
+"""Training: one loop for every model that learns by epochs, one call for those that do not."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import numpy as np
+import torch
+from recbole.data.interaction import Interaction
+
+from movierec_bench.data.atomic import AtomicData
+from movierec_bench.data.interactions import Interactions
+from movierec_bench.evaluation.validation import Validate
+from movierec_bench.ranking.top_k import ScoreBlock
+from movierec_bench.recbole_backend.config import build_config, effective_parameters, load_model_class
+from movierec_bench.recbole_backend.model_contract import HistoryModel
+from movierec_bench.recbole_backend.scorer import dataset_of, give_history, score_blocks
+from movierec_bench.schema import EpochRecord
+from movierec_bench.settings.catalog import ModelEntry
+from movierec_bench.training.batches import Batches
+from movierec_bench.training.building import build_batches, build_dataset
+from movierec_bench.training.schemes.base import build_scheme
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What a fit is told besides the model's parameters.
+
+    Attributes:
+        seed: seed of everything random.
+        scratch: folder for whatever RecBole insists on writing.
+        budget: seconds of training, validations included; the epoch in hand is finished, and what a scheme of stages
+            needs before its model can rank. None: no limit.
+        epochs: exactly so many epochs, without validation (a refit). None: the YAML's ``epochs``, with early stopping.
+    """
+
+    seed: int
+    scratch: Path
+    budget: Optional[float] = None
+    epochs: Optional[int] = None
+
+
+@dataclass
+class Fitted:
+    """A trained model, able to rank from any history.
+
+    Attributes:
+        entry: what was trained.
+        model: the RecBole model, holding its best state.
+        config: its RecBole Config.
+        items: the movies' columns, which context-aware models read.
+        epochs: one record an epoch; empty for closed-form models.
+        best_epoch: epoch of the best validation, or the last trained; None for closed-form models.
+        out_of_budget: whether the budget ended the training.
+        stage_epochs: parameters, epochs of stages that time may have cut short, with which a refit repeats them.
+    """
+
+    entry: ModelEntry
+    model: Any
+    config: Any
+    items: Interaction
+    epochs: list[EpochRecord] = field(default_factory=list)
+    best_epoch: Optional[int] = None
+    out_of_budget: bool = False
+    stage_epochs: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter that took effect."""
+        return effective_parameters(self.entry, self.config)
+
+    def scorer(self, history: Interactions) -> ScoreBlock:
+        """Scores from this history; see `score_blocks`."""
+        return score_blocks(self.entry, self.model, self.config, history, self.items)
+
+
+def fit(
+    entry: ModelEntry,
+    data: AtomicData,
+    train: Interactions,
+    settings: FitSettings,
+    validate: Optional[Validate] = None,
+    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+) -> Fitted:
+    """Train one model.
+
+    Args:
+        entry: the catalogued model.
+        data: atomic files: movies and knowledge triples (interactions come from ``train`` alone).
+        train: the rows the model learns from.
+        settings: seed, budget, epochs.
+        validate: gives the Recall@10 of the model as it stands; decides early stopping.
+        on_epoch: called after every epoch.
+
+    Raises:
+        ModelError: the loss is not a number, or the model cannot be built from these data.
+        ConfigError: settings the model refuses.
+    """
+    seed_everything(settings.seed)
+    config = build_config(entry, settings.seed, settings.scratch)
+    config["budget"] = settings.budget if settings.epochs is None else None  # a scheme with stages shares it out
+    dataset = build_dataset(config, data, train)
+    model = load_model_class(entry)(config, dataset_of(entry, dataset)).to(config["device"])
+    give_history(entry, model, train)
+    fitted = Fitted(entry, model, config, dataset.item_feat)
+    if entry.trainer == "closed_form":
+        if isinstance(model, HistoryModel):
+            model.fit_closed_form()  # RecBole's own compute in their constructor
+        return fitted
+    batches = build_batches(entry, config, dataset)
+    _train_by_epochs(fitted, batches, train, settings, validate, on_epoch)
+    return fitted
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch, which RecBole's models draw from."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _train_by_epochs(
+    fitted: Fitted,
+    batches: Batches,
+    train: Interactions,
+    settings: FitSettings,
+    validate: Optional[Validate],
+    on_epoch: Callable[[EpochRecord], None],
+) -> None:
+    config, model = fitted.config, fitted.model
+    scheme = build_scheme(fitted.entry, config, model)
+    rng = np.random.default_rng(settings.seed)
+    started = time.perf_counter()
+    best_recall, best_state, best_epoch, since_best = -math.inf, None, 0, 0
+    last = settings.epochs or config["epochs"]
+    for epoch in range(1, last + 1):
+        epoch_started = time.perf_counter()
+        loss = scheme.epoch(batches, rng)
+        recall = math.nan
+        out_of_time = settings.budget is not None and time.perf_counter() - started >= settings.budget
+        if (
+            validate is not None
+            and scheme.can_rank
+            and (epoch % config["eval_step"] == 0 or out_of_time or epoch == last)
+        ):
+            recall = validate(fitted.scorer(train))
+            since_best = 0 if scheme.is_pretraining else since_best + 1
+            if recall > best_recall:
+                best_recall, best_state, best_epoch, since_best = recall, _snapshot(model), epoch, 0
+        record = EpochRecord(epoch, loss, recall, time.perf_counter() - epoch_started)
+        fitted.epochs.append(record)
+        on_epoch(record)
+        if out_of_time and scheme.can_rank and epoch < last:
+            fitted.out_of_budget = True
+            break
+        if validate is not None and since_best >= config["stopping_step"]:
+            break
+    if best_state is not None:
+        _restore(model, best_state)
+    fitted.best_epoch = best_epoch or len(fitted.epochs)
+    fitted.stage_epochs = scheme.stage_epochs
+
+
+def _snapshot(model: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The model's weights, copied, and RecBole's ``other_parameter`` (cached embeddings and the like)."""
+    weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    return weights, dict(model.other_parameter())
+
+
+def _restore(model: Any, state: tuple[dict[str, torch.Tensor], dict[str, Any]]) -> None:
+    weights, other = state
+    model.load_state_dict(weights)
+    model.load_other_parameter(other)

@@ -1,0 +1,1 @@
+"""The search for a model's parameters on the validation rows."""

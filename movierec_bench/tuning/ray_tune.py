@@ -1,0 +1,297 @@
+"""Runs the trials of a search on Ray Tune; the only place that knows Ray Tune."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Callable, Optional
+
+import pandas as pd
+import ray
+from ray import tune
+from ray.air import session
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+
+from movierec_bench.data.atomic import AtomicData
+from movierec_bench.data.interactions import Interactions
+from movierec_bench.execution.processes import limit_threads
+from movierec_bench.runs.files import write_text
+from movierec_bench.runs.records import BUDGET, DONE, FAILED
+from movierec_bench.runs.trials import DEFAULT, STOPPED, Trial, TrialFolder
+from movierec_bench.schema import EpochRecord
+from movierec_bench.settings.catalog import ModelEntry
+
+GRACE_EPOCHS = 5  # epochs every trial gets
+REDUCTION = 3  # of the trials that come so far, one in three goes on; at 5, 15, 45, ... epochs
+
+# Ray Tune's own files and signal handling, which have no other switch. Ctrl-C is to raise KeyboardInterrupt.
+_RAY_SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_AUTO_CALLBACK_SYNCER": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+}
+
+
+@dataclass(frozen=True)
+class SearchRows:
+    """What trials train on and are measured on. The test rows are in none of it.
+
+    Attributes:
+        data: the data set's movies, triples and vocabulary; its table of interactions is empty.
+        train: the training rows.
+        valid: the validation rows: user, item, time.
+    """
+
+    data: AtomicData
+    train: Interactions
+    valid: pd.DataFrame
+
+    @classmethod
+    def of(cls, data: AtomicData, train: pd.DataFrame, valid: pd.DataFrame) -> SearchRows:
+        """From a data set, of which every row but the given ones is left out."""
+        bare = replace(data, interactions=data.interactions.iloc[:0].copy())
+        return cls(bare, Interactions.from_rows(train, data.vocabulary), valid)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial asks of Ray."""
+
+    cpus: float
+    gpus: float
+
+    @property
+    def threads(self) -> int:
+        """Threads of numerical libraries."""
+        return max(1, int(self.cpus))
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What every trial of one model is told."""
+
+    entry: ModelEntry
+    rows: Any  # ray.ObjectRef of SearchRows: a reference, so that the object store holds them once for all models
+    seed: int
+    budget: Optional[float]
+    threads: int
+
+
+def run_trials(
+    entry: ModelEntry,
+    wanted: Sequence[Trial],
+    finished: Sequence[Trial],
+    rows: Any,
+    folder: TrialFolder,
+    resources: Resources,
+    workers: Optional[int],
+    retries: int,
+    seed: int,
+    budget: Optional[float],
+    on_trial: Callable[[Trial], None],
+) -> None:
+    """Run trials of one model; each is handed on as soon as it is over, whatever becomes of the others.
+
+    Args:
+        entry: the model with its default parameters.
+        wanted: the trials to run, of which number, parameters and fingerprint are read.
+        finished: trials of an earlier call, against which the new ones are measured for stopping early.
+        rows: reference to the `SearchRows` in the object store.
+        folder: receives the tracebacks of failed trials.
+        resources: what one trial asks for.
+        workers: trials at once; None: as many as there is room for.
+        retries: times that a trial starts again, elsewhere if need be, after its process or its machine died.
+        seed: seed of everything random in the model, the same for every trial.
+        budget: seconds of training a trial gets; None: no limit.
+        on_trial: called in this process with every trial that is over.
+    """
+    told = _Told(entry, rows, seed, budget, resources.threads)
+    scheduler = _Scheduler(most_epochs=int(entry.parameters.get("epochs", GRACE_EPOCHS)))
+    for trial in finished:
+        scheduler.remember(trial)
+    recorder = _Recorder({trial.number: trial for trial in wanted}, folder, on_trial)
+    with _ray_settings(), tempfile.TemporaryDirectory(prefix="movierec_bench-ray-") as scratch:
+        tune.run(
+            tune.with_parameters(_train, told=told),
+            config={
+                "trial": tune.grid_search(
+                    [{"number": trial.number, "parameters": dict(trial.parameters)} for trial in wanted]
+                )
+            },
+            name=entry.name,
+            storage_path=scratch,
+            sync_config=tune.SyncConfig(syncer=None),
+            resources_per_trial={"cpu": resources.cpus, "gpu": resources.gpus},
+            scheduler=scheduler,
+            callbacks=[recorder],
+            max_concurrent_trials=workers,
+            reuse_actors=True,  # a fresh process would import torch for every trial
+            chdir_to_trial_dir=False,
+            max_failures=retries,
+            raise_on_failed_trial=False,
+            verbose=0,
+        )
+
+
+# -- in a trial's process ---------------------------------------------------------------------
+
+
+def _train(config: Mapping[str, Any], told: _Told) -> None:
+    """One trial: fit, and report Recall@10 on the validation rows after every epoch."""
+    from movierec_bench.evaluation.validation import validator
+    from movierec_bench.training.trainer import FitSettings, fit
+
+    limit_threads(told.threads)
+    rows: SearchRows = ray.get(told.rows)
+    best = math.nan
+
+    def on_epoch(record: EpochRecord) -> None:
+        nonlocal best
+        best = _best(best, record.valid_recall)
+        session.report({"epoch": record.epoch, "recall": best, "record": asdict(record)})
+
+    try:
+        entry = told.entry.with_parameters(config["trial"]["parameters"])
+        validate = validator(rows.valid, rows.train, rows.data)
+        with tempfile.TemporaryDirectory(prefix="movierec_bench-") as scratch:
+            settings = FitSettings(seed=told.seed, scratch=Path(scratch), budget=told.budget)
+            fitted = fit(entry, rows.data, rows.train, settings, validate, on_epoch)
+            if entry.trainer == "closed_form":
+                best = validate(fitted.scorer(rows.train))
+        state = BUDGET if fitted.out_of_budget else DONE
+        end = {"state": state, "error": None, "traceback": None}
+    except Exception as error:  # whatever a configuration does wrong is its trial's error; the traceback goes along
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        end = {"state": FAILED, "error": reason, "traceback": traceback.format_exc()}
+    session.report({"epoch": 0, "recall": best, "end": end})
+
+
+def _best(best: float, recall: float) -> float:
+    return recall if math.isnan(best) or recall > best else best
+
+
+# -- in the process that searches -------------------------------------------------------------
+
+
+class _Scheduler(ASHAScheduler):
+    """Asynchronous successive halving that lets the default parameters train to their end.
+
+    Source:
+        Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020.
+    """
+
+    def __init__(self, most_epochs: int) -> None:
+        super().__init__(
+            time_attr="epoch",
+            metric="recall",
+            mode="max",
+            max_t=max(most_epochs, GRACE_EPOCHS),
+            grace_period=GRACE_EPOCHS,
+            reduction_factor=REDUCTION,
+            stop_last_trials=False,
+        )
+
+    def on_trial_result(self, trial_runner: Any, trial: Any, result: dict[str, Any]) -> str:
+        decision = super().on_trial_result(trial_runner, trial, result)
+        must_go_on = "end" in result or trial.config["trial"]["number"] == DEFAULT
+        return TrialScheduler.CONTINUE if must_go_on else decision
+
+    def remember(self, trial: Trial) -> None:
+        """Measure later trials against this one, too."""
+        runner: Any = None  # which the scheduler does not ask anything
+        stand_in: Any = SimpleNamespace(trial_id=trial.fingerprint)
+        super().on_trial_add(runner, stand_in)
+        best = math.nan
+        for record in trial.epochs:
+            best = _best(best, record.valid_recall)
+            super().on_trial_result(runner, stand_in, {"epoch": record.epoch, "recall": best})
+
+
+@dataclass
+class _Running:
+    started: float
+    epochs: list[EpochRecord] = field(default_factory=list)
+    recall: float = math.nan
+    end: Optional[Mapping[str, Any]] = None
+
+
+class _Recorder(tune.Callback):
+    """Makes a `Trial` of what Ray Tune tells about one."""
+
+    def __init__(self, wanted: Mapping[int, Trial], folder: TrialFolder, on_trial: Callable[[Trial], None]) -> None:
+        self._wanted = wanted
+        self._folder = folder
+        self._on_trial = on_trial
+        self._running: dict[int, _Running] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._running[_number(trial)] = _Running(time.perf_counter())
+        self._folder.log(_number(trial)).unlink(missing_ok=True)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        running = self._running[_number(trial)]
+        running.recall = result["recall"]
+        running.end = result.get("end")
+        if "record" in result:
+            running.epochs.append(EpochRecord(**result["record"]))
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        running = self._running[_number(trial)]
+        if running.end is None:
+            self._over(trial, STOPPED)
+            return
+        if running.end["traceback"] is not None:
+            write_text(self._folder.log(_number(trial)), running.end["traceback"])
+        self._over(trial, running.end["state"], running.end["error"])
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._over(trial, FAILED, "its process ended before the trial did (out of memory, killed, or its machine died)")
+
+    def _over(self, trial: Any, state: str, error: Optional[str] = None) -> None:
+        running = self._running.pop(_number(trial), _Running(time.perf_counter()))
+        self._on_trial(
+            replace(
+                self._wanted[_number(trial)],
+                state=state,
+                recall=running.recall,
+                seconds=time.perf_counter() - running.started,
+                error=error,
+                epochs=tuple(running.epochs),
+            )
+        )
+
+
+def _number(trial: Any) -> int:
+    return int(trial.config["trial"]["number"])
+
+
+@contextmanager
+def _ray_settings() -> Iterator[None]:
+    """Ray Tune's environment variables for the block, and its chatter off: the trials' records say the same."""
+    before = {name: os.environ.get(name) for name in _RAY_SETTINGS}
+    chatter = logging.getLogger("ray.tune")
+    level = chatter.level
+    os.environ.update(_RAY_SETTINGS)
+    chatter.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        chatter.setLevel(level)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

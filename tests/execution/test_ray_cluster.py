@@ -1,0 +1,389 @@
+"""A run on a real Ray cluster: the same results, and what a lost node, a bad model or a wrong address costs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable
+
+import pandas as pd
+import psutil
+import pytest
+from support.planted import planted_competition
+
+from movierec_bench.data.atomic import write_atomic
+from movierec_bench.errors import ConfigError
+from movierec_bench.execution import ray_cluster as cluster
+from movierec_bench.execution import ray_tasks
+from movierec_bench.execution.jobs import Job
+from movierec_bench.execution.processes import Task, usable_cpus
+from movierec_bench.execution.ray_cluster import _refusal, connected
+from movierec_bench.execution.ray_cluster import environment as environment_here
+from movierec_bench.execution.ray_tasks import MAX_LOSSES
+from movierec_bench.runs.folder import RunFolder
+from movierec_bench.schema import BOARD_COLUMNS
+from movierec_bench.settings.catalog import load_catalog
+
+exceptions = pytest.importorskip("ray.exceptions")
+
+pytestmark = pytest.mark.xdist_group("ray")
+
+WAIT = ("Gated", "Held")  # two models alike
+SHARE = {"Sharing": "{cpu: 0.5, gpu: 0.5}", "Sparing": "{cpu: 0.5}"}  # two more that fit on one CPU together
+HEAD = "catalog: {family: general, source: recbole, trainer: epochs, batches: interactions, history: none"
+SMALL = "epochs: 8\nembedding_size: 8\n"
+WAITING = '''
+import os
+import pathlib
+import time
+
+from recbole.model.general_recommender.bpr import BPR
+
+
+class {name}(BPR):
+    """BPR that trains five steps and goes on once the file `gate` is there: a model caught halfway."""
+
+    steps = 0
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.gate = pathlib.Path(config["gate"])
+        print("GPUs:", os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+    def calculate_loss(self, interaction):
+        self.steps += 1
+        while self.steps > 5 and not self.gate.exists():
+            time.sleep(0.1)
+        return super().calculate_loss(interaction)
+'''
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """A folder with a data set, configurations, and the module of the model that waits for a gate."""
+    with tempfile.TemporaryDirectory(
+        prefix="mb-"
+    ) as folder:  # short: Ray's sockets in it have names of 107 bytes at most
+        yield _filled(Path(folder))
+
+
+def _filled(folder: Path) -> Path:
+    write_atomic(planted_competition(), folder / "atomic_data", "planted")
+    plugin = folder / "plugin"
+    plugin.mkdir()
+    for name in (*WAIT, *SHARE):
+        (plugin / f"{name.lower()}.py").write_text(WAITING.replace("{name}", name))
+    (plugin / "sitecustomize.py").write_text(
+        "import movierec_bench.models, pathlib\n"
+        "movierec_bench.models.__path__.append(str(pathlib.Path(__file__).parent))\n"
+    )
+    models = folder / "configs" / "models"
+    models.mkdir(parents=True)
+    (models / "BPR.yaml").write_text(f"{HEAD}}}\n{SMALL}")
+    for name in (*WAIT, *SHARE):
+        block = f"{HEAD.replace('recbole', 'ours')}, resources: {SHARE.get(name, '{}')}}}"
+        (models / f"{name}.yaml").write_text(f"{block}\n{SMALL}gate: {folder / 'gate'}\n")
+    (models / "Wrong.yaml").write_text(f"{HEAD}, class: BPR}}\n{SMALL.replace('8', '-8')}")
+    (models / "Huge.yaml").write_text(f"{HEAD}, class: BPR, resources: {{cpu: 3, gpu: 1}}}}\n{SMALL}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ray_cluster(place: Path) -> Iterator[Any]:
+    """A cluster of one node with one CPU and one (imagined) GPU, on 127.0.0.1; tests add more."""
+    with environment(
+        RAY_USAGE_STATS_ENABLED="0",
+        PYTHONPATH=os.pathsep.join([str(place / "plugin"), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        TMPDIR=str(place),
+    ):
+        from ray.cluster_utils import Cluster
+
+        nodes = Cluster(initialize_head=True, head_node_args={**node_of_one_cpu(), "num_gpus": 1})
+        yield nodes
+        nodes.shutdown()
+
+
+def node_of_one_cpu() -> dict[str, Any]:
+    return {"num_cpus": 1, "node_ip_address": "127.0.0.1", "include_dashboard": False}
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in values.items():
+            patch.setenv(name, value)
+        yield
+
+
+class Command:
+    """`python -m movierec_bench run ...` in a process of its own, whose lines can be waited for."""
+
+    def __init__(self, place: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "movierec_bench", "run", "--configs", "configs", "--quiet", *options]
+        self.process = subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 180
+        while not condition():
+            assert self.process.poll() is None, f"ended too soon:\n{self.text()}"
+            assert time.monotonic() < deadline, f"waited in vain:\n{self.text()}"
+            time.sleep(0.1)
+
+    def count(self, *words: str) -> int:
+        return sum(all(word in line for word in words) for line in self.lines)
+
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    def end(self) -> int:
+        code = self.process.wait(timeout=300)
+        self._reader.join()
+        return code
+
+
+def test_a_node_that_dies_halfway_costs_only_its_models(place: Path, ray_cluster: Any) -> None:
+    """One that waits fills the first node; the other goes to a second, which joins late and dies while it trains."""
+    names = "BPR,EASE,Gated,Held,Huge,Pop,Wrong"
+    there = Command(place, "--models", names, "--out", "there", "--ray", ray_cluster.address)
+    there.wait_for(lambda: there.count(": epoch 5", "BPR") < there.count(": epoch 5"))
+    kept, lost = WAIT if there.count(f"{WAIT[0]}: epoch 5") else reversed(WAIT)
+    node = ray_cluster.add_node(**node_of_one_cpu())
+    there.wait_for(lambda: there.count(f"{lost}: epoch 5") > 0)
+    ray_cluster.remove_node(node)
+    there.wait_for(lambda: there.count(f"{lost}: node 127.0.0.1", "was lost", "starts again") > 0)
+    (place / "gate").touch()
+    assert there.end() == 1, there.text()  # Huge and Wrong fail
+    assert {name: there.count(f"{name}: on node") for name in names.split(",")} == {
+        "BPR": 1,
+        "EASE": 1,
+        kept: 1,
+        lost: 2,
+        "Huge": 0,
+        "Pop": 1,
+        "Wrong": 1,
+    }, there.text()
+    assert_same_as_here(place, names)
+
+
+def assert_same_as_here(place: Path, names: str) -> None:
+    """A run on this machine leaves the same, but for times and for the model that is too big for the cluster."""
+    with environment(PYTHONPATH=f"{place / 'plugin'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"):
+        one_thread_each = str(usable_cpus())
+        Command(place, "--models", names, "--out", "here", "--workers", one_thread_each).end()
+    there, here = (RunFolder(place / out / "planted") for out in ("there", "here"))
+    measured = {"place", "fit_seconds", "rank_seconds", "refit_seconds", "peak_rss_mb"}
+    columns = [column for column in BOARD_COLUMNS if column not in measured]
+    found, expected = (
+        pd.read_csv(folder.leaderboard("csv"))[columns].set_index("model").sort_index() for folder in (there, here)
+    )
+    pd.testing.assert_frame_equal(found.drop(index="Huge"), expected.drop(index="Huge"))
+    assert expected.loc[["BPR", "EASE", "Gated", "Held", "Pop"], "status"].eq("done").all()
+    assert expected.loc["Wrong", "status"] == "failed"
+    assert "in fit: " in expected.loc["Wrong", "error"]
+    assert found.loc["Huge", "error"].startswith("in start: no node of the cluster has 3 CPU and 1 GPU")
+    for model in here.models():
+        if model.name == "Huge":
+            continue
+        assert {path.name for path in model.path.iterdir()} == {
+            path.name for path in there.model(model.name).path.iterdir()
+        }
+        if expected.loc[model.name, "status"] == "done":
+            for part in ("valid", "test", "full"):
+                pd.testing.assert_frame_equal(there.model(model.name).read_topk(part), model.read_topk(part))
+            assert there.submission(model.name).read_bytes() == here.submission(model.name).read_bytes()
+    assert "Traceback" in there.model("Wrong").log.read_text()
+
+
+def test_ctrl_c_stops_what_runs_on_the_nodes(place: Path, ray_cluster: Any) -> None:
+    (place / "gate").unlink(missing_ok=True)
+    before = scratch_folders(place)  # a node that was killed leaves its own
+    there = Command(place, "--models", "Gated", "--out", "stopped", "--ray", ray_cluster.address)
+    there.wait_for(lambda: there.count("Gated: epoch 5") > 0)
+    assert scratch_folders(place) > before
+    there.process.send_signal(signal.SIGINT)
+    assert there.end() == 130, there.text()
+    assert "running again goes on from there" in there.text()
+    assert "Traceback" not in there.text()
+    assert scratch_folders(place) == before
+
+
+def scratch_folders(place: Path) -> set[str]:
+    """Where the nodes' processes work: their TMPDIR is ``place``."""
+    return {path.name for path in place.glob("movierec_bench-*")}
+
+
+@pytest.mark.parametrize(("workers", "second_starts"), [([], "beside"), (["--workers", "1"], "after")])
+def test_models_share_a_node_unless_workers_forbids(
+    place: Path, ray_cluster: Any, workers: list[str], second_starts: str
+) -> None:
+    (place / "gate").unlink(missing_ok=True)
+    out = f"share-{second_starts}"
+    there = Command(place, "--models", "Sharing,Sparing", "--out", out, "--ray", ray_cluster.address, *workers)
+    at_once = {"beside": 2, "after": 1}[second_starts]
+    there.wait_for(lambda: there.count(": epoch 5") == at_once)
+    (place / "gate").touch()
+    assert there.end() == 0, there.text()
+    starts = [number for number, line in enumerate(there.lines) if ": on node" in line]
+    first_end = next(number for number, line in enumerate(there.lines) if "[1/2]" in line)
+    assert (starts[1] > first_end) == (second_starts == "after")
+    logs = [RunFolder(place / out / "planted").model(name).log.read_text() for name in SHARE]
+    assert "GPUs: 0\n" in logs[0]
+    assert "GPUs: \n" in logs[1]  # not asked for, so not seen, whatever the machine has
+
+
+# -- what is refused ----------------------------------------------------------------------------
+
+
+def test_a_cluster_that_cannot_be_reached_is_told_at_once(place: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, but not listening: refused
+        command = Command(place, "--models", "Pop", "--out", "refused", "--ray", f"127.0.0.1:{taken.getsockname()[1]}")
+        started = time.monotonic()
+        assert command.end() == 2
+    assert time.monotonic() - started < 60  # Ray itself would try for minutes
+    assert "no Ray cluster answers at 127.0.0.1:" in command.text()
+    assert "ray start --head" in command.text()
+    assert not (place / "refused" / "planted").exists()
+
+
+def test_auto_without_a_cluster_is_told_at_once() -> None:
+    message = r"no Ray cluster answers at 127\.0\.0\.1:1 \("
+    with environment(RAY_ADDRESS="127.0.0.1:1"), pytest.raises(ConfigError, match=message), connected("auto"):
+        pass
+
+
+@pytest.mark.parametrize("address", ["somewhere", "ray://127.0.0.1:10001", "127.0.0.1:port", ":6379"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with (
+        pytest.raises(ConfigError, match="expected HOST:PORT of a running cluster's head, or auto"),
+        connected(address),
+    ):
+        pass
+
+
+def test_another_server_is_not_taken_for_a_cluster() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(100)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.6")
+
+        threading.Thread(target=answer, daemon=True).start()
+        host, port = server.getsockname()
+        assert _refusal(host, port) == "something else listens there"
+
+
+def test_a_node_with_another_environment_is_refused(ray_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "environment", lambda: {**environment_here(), "torch": "0.4.1"})
+    message = r"node 127\.0\.0\.1 has torch \S+; expected torch 0\.4\.1, as where the run was started; install"
+    with pytest.raises(ConfigError, match=message), connected(ray_cluster.address):
+        pass
+
+
+def test_a_connection_to_another_cluster_is_not_taken(ray_cluster: Any) -> None:
+    import ray
+
+    with environment(RAY_ADDRESS=ray_cluster.address), connected("auto"):
+        with connected(ray_cluster.address):
+            pass
+        assert ray.is_initialized()  # the inner block has left it open
+        with (
+            pytest.raises(ConfigError, match=r"connected to Ray at .*; expected 127.0.0.1:1;"),
+            connected("127.0.0.1:1"),
+        ):
+            pass
+    assert not ray.is_initialized()
+
+
+# -- pieces -------------------------------------------------------------------------------------
+
+
+def test_a_ray_of_its_own_listens_on_loopback_only() -> None:
+    import ray
+
+    before = dict(os.environ)
+    with connected(None, cpus=1):
+        assert ray.cluster_resources()["CPU"] == 1
+        ray.get(ray.remote(lambda: None).remote())  # so that a worker is there as well
+        ours = {process.pid for process in psutil.Process().children(recursive=True)}
+        listening = {
+            connection.laddr.ip.replace("::ffff:", "")
+            for connection in psutil.net_connections(kind="inet")
+            if connection.pid in ours and connection.status == psutil.CONN_LISTEN
+        }
+    assert listening == {"127.0.0.1"}
+    assert {name for name in os.environ if name.startswith("RAY_")} == {
+        name for name in before if name.startswith("RAY_")
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (exceptions.WorkerCrashedError(), True),
+        (exceptions.NodeDiedError("gone"), True),
+        (exceptions.RayTaskError("work", "...", exceptions.RaySystemError("Broken pipe")), True),
+        (exceptions.RayTaskError("work", "...", OSError("No space left on device")), False),
+        (exceptions.OutOfMemoryError("the node ran low on memory"), False),
+    ],
+)
+def test_only_a_lost_node_is_a_reason_to_start_again(
+    error: Exception, lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.get", raising(error))
+    task = Task("BPR", None, Path("log.txt"))
+    first, last = (ray_tasks._end(None, ray_tasks._Attempt(task, n, "10.0.0.3")) for n in (1, MAX_LOSSES))
+    assert (first is None) == lost
+    assert last is not None
+    assert ("was lost" in str(last.error)) == lost
+    assert "node 10.0.0.3" in str(last.error)
+
+
+def raising(error: Exception) -> Callable[[Any], Any]:
+    def get(reference: Any) -> Any:
+        raise error
+
+    return get
+
+
+def test_files_cut_off_by_a_kill_are_no_results(place: Path, tmp_path: Path) -> None:
+    job = Job(load_catalog()["Pop"], place / "atomic_data" / "planted", tmp_path, 42, None, "", True, "")
+    for name in ("models/Pop/log.txt", "models/Pop/.status.json.7.tmp", "split/train.parquet", "submissions/Pop.csv"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    results = ray_tasks._results(job)
+    assert {name: content.tobytes().decode() for name, content in results.items()} == {
+        name: name for name in ("models/Pop/log.txt", "submissions/Pop.csv")
+    }
+
+
+def test_the_hash_of_our_code_follows_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "pop.py").write_text("a = 1\n")
+    monkeypatch.setattr(cluster, "__file__", str(tmp_path / "execution" / "ray_cluster.py"))
+    before = cluster.environment()
+    (tmp_path / "models" / "pop.py").write_text("a = 2\n")
+    after = cluster.environment()
+    assert [name for name in before if before[name] != after[name]] == ["code of movierec_bench"]
+    assert cluster.difference(before, before) == ""
+    assert "has code of movierec_bench" in cluster.difference(after, before)

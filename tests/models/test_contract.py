@@ -1,0 +1,153 @@
+"""One suite that every catalogued model inherits: adding a YAML adds its tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from support.planted import ROOT, planted_competition
+
+from movierec_bench.data.atomic import AtomicData, read_atomic, write_atomic
+from movierec_bench.data.interactions import Interactions
+from movierec_bench.data.split import Split, make_split
+from movierec_bench.evaluation.metrics import recall_at_k
+from movierec_bench.ranking.top_k import top_k
+from movierec_bench.schema import K
+from movierec_bench.settings.catalog import ModelEntry, load_catalog
+from movierec_bench.settings.protocol import load_protocol
+from movierec_bench.training.trainer import FitSettings, Fitted, fit
+
+RUNNABLE = [entry for entry in load_catalog().values() if not entry.needs]
+EPOCHS = 2
+PROTOCOL = ROOT / "recbole_configs" / "protocol.yaml"
+SMALL_BATCH = {"interactions": 128, "knowledge": 128, "users": 16, "items": 16}  # rows, by what a batch is made of
+
+
+@pytest.fixture(scope="module")
+def split(planted: AtomicData) -> Split:
+    return make_split(planted.interactions, load_protocol(PROTOCOL))
+
+
+@pytest.fixture(scope="module")
+def train(planted: AtomicData, split: Split) -> Interactions:
+    return Interactions.from_rows(split.train, planted.vocabulary)
+
+
+# One process keeps all tests of a model, so that its fit is made once.
+BY_MODEL = [pytest.param(entry, id=entry.name, marks=pytest.mark.xdist_group(entry.name)) for entry in RUNNABLE]
+
+
+@pytest.fixture(scope="module", params=BY_MODEL)
+def entry(request: pytest.FixtureRequest) -> ModelEntry:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def fitted(
+    entry: ModelEntry, planted: AtomicData, train: Interactions, tmp_path_factory: pytest.TempPathFactory
+) -> Fitted:
+    return fit_small(entry, planted, train, tmp_path_factory.mktemp("scratch"))
+
+
+def fit_small(entry: ModelEntry, data: AtomicData, train: Interactions, scratch: Path) -> Fitted:
+    epochs = EPOCHS if entry.trainer == "epochs" else None
+    return fit(entry, data, train, FitSettings(seed=7, scratch=scratch, epochs=epochs))
+
+
+def all_users(train: Interactions) -> np.ndarray:
+    return np.arange(1, train.n_users)
+
+
+def test_scores_are_finite_fresh_float32_rows(fitted: Fitted, train: Interactions) -> None:
+    score_block = fitted.scorer(train)
+    users = all_users(train)
+    scores = score_block(users)
+    assert scores.shape == (len(users), train.n_items)
+    assert scores.dtype == torch.float32
+    assert torch.isfinite(scores[:, 1:]).all()
+    before = scores.clone()
+    scores.fill_(-1.0)
+    assert torch.equal(score_block(users), before), "the scores were not the caller's own"
+
+
+def test_a_users_scores_do_not_depend_on_the_block(fitted: Fitted, train: Interactions) -> None:
+    score_block = fitted.scorer(train)
+    together = score_block(np.array([3, 9, 4]))
+    alone = score_block(np.array([9]))
+    torch.testing.assert_close(together[1:2], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_scores(
+    entry: ModelEntry, fitted: Fitted, planted: AtomicData, train: Interactions, tmp_path: Path
+) -> None:
+    again = fit_small(entry, planted, train, tmp_path)
+    users = all_users(train)
+    torch.testing.assert_close(again.scorer(train)(users), fitted.scorer(train)(users), rtol=1e-4, atol=1e-5)
+
+
+def test_saved_and_loaded_it_scores_the_same(fitted: Fitted, train: Interactions, tmp_path: Path) -> None:
+    users = all_users(train)
+    expected = fitted.scorer(train)(users).clone()
+    weights = {name: value.clone() for name, value in fitted.model.state_dict().items()}
+    other = dict(fitted.model.other_parameter())
+    torch.save(weights, tmp_path / "weights.pth")
+    with torch.no_grad():
+        for value in fitted.model.parameters():
+            value.add_(1.0)
+    fitted.model.load_state_dict(torch.load(tmp_path / "weights.pth"))
+    fitted.model.load_other_parameter(other)
+    torch.testing.assert_close(fitted.scorer(train)(users), expected)
+
+
+def test_no_seen_movie_is_recommended_and_everyone_gets_ten(fitted: Fitted, train: Interactions) -> None:
+    best = top_k(fitted.scorer(train), all_users(train), train.csr, K)
+    assert (best.item_ix > 0).all()
+    for user, items in zip(best.user_ix, best.item_ix):
+        assert not train.csr[user, items].toarray().any()
+        assert len(set(items)) == K
+
+
+def test_it_ranks_from_a_longer_history_and_only_what_is_new_changes_it(
+    entry: ModelEntry, fitted: Fitted, planted: AtomicData, split: Split, train: Interactions
+) -> None:
+    longer = Interactions.from_rows(pd.concat([split.train, split.valid]), planted.vocabulary)
+    users = all_users(train)
+    before = fitted.scorer(train)(users).clone()
+    after = fitted.scorer(longer)(users)
+    assert torch.isfinite(after[:, 1:]).all()
+    if entry.history == "none":
+        torch.testing.assert_close(after, before)
+    torch.testing.assert_close(fitted.scorer(train)(users), before)
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> AtomicData:
+    """More users and movies than `planted`, a few far more popular: chance finds a tenth of what is hidden."""
+    competition = planted_competition(n_users=150, n_movies=120, skew=1.0)
+    return read_atomic(write_atomic(competition, tmp_path_factory.mktemp("atomic"), "crowd"))
+
+
+def test_it_beats_random(entry: ModelEntry, crowd: AtomicData, tmp_path: Path) -> None:
+    if entry.name == "Random":
+        pytest.skip("Random is what the others are compared with")
+    split = make_split(crowd.interactions, load_protocol(PROTOCOL))
+    train, held = (Interactions.from_rows(rows, crowd.vocabulary) for rows in (split.train, split.test))
+    longer = Interactions.from_rows(pd.concat([split.train, split.valid]), crowd.vocabulary)
+    users = np.unique(held.user_ix)
+
+    def recall(score_block) -> float:  # noqa: ANN001
+        best = top_k(score_block, users, longer.csr, K)
+        return recall_at_k(best.item_ix, best.user_ix, held.csr, K)
+
+    epochs = None
+    if entry.trainer == "epochs":  # a default batch holds all of these few rows: an epoch would be one step
+        epochs = 20
+        size = min(entry.parameters["train_batch_size"], SMALL_BATCH.get(entry.batches, 256))
+        entry = entry.with_parameters({"train_batch_size": size})
+    fitted = fit(entry, crowd, train, FitSettings(seed=7, scratch=tmp_path, epochs=epochs))
+    rng = np.random.default_rng(0)
+    chance = [recall(lambda block: rng.random((len(block), train.n_items), dtype=np.float32)) for _ in range(20)]
+    assert recall(fitted.scorer(longer)) > np.mean(chance) + 2 * np.std(chance)

@@ -1,0 +1,1 @@
+"""What tests share: planted data, files of a competition, runs of mixes, MLflow stores."""

@@ -1,0 +1,63 @@
+"""What tests of tracking look at: the MLflow runs of one parent, read with MLflow's own client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from movierec_bench.tracking.entries import PARENT, RUN_ID
+
+
+class Store:
+    """The live MLflow runs of one run folder or searched model.
+
+    Attributes:
+        parent: its one parent run; None where there is none.
+        children: its child runs by the tag that names them.
+    """
+
+    def __init__(self, uri: str, run_id: str, child_tag: str) -> None:
+        from mlflow import MlflowClient
+
+        self.uri, self.run_id = uri, run_id
+        self.client = MlflowClient(tracking_uri=uri)
+        found = self.search()
+        parents = [run for run in found if PARENT not in run.data.tags]
+        children = [run for run in found if PARENT in run.data.tags]
+        assert len(parents) <= 1, "two parent runs for one folder"
+        self.parent: Any = parents[0] if parents else None
+        self.children = {child.data.tags[child_tag]: child for child in children}
+        assert len(self.children) == len(children), "a result is there twice"
+        assert all(child.data.tags[PARENT] == self.parent.info.run_id for child in children)
+
+    def search(self, deleted: bool = False) -> list[Any]:
+        from mlflow.entities import ViewType
+
+        experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
+        view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
+        return list(self.client.search_runs(experiments, f"tags.`{RUN_ID}` = '{self.run_id}'", run_view_type=view))
+
+    def history(self, child: str, metric: str) -> list[tuple[int, float]]:
+        """Each step and its value."""
+        points = self.client.get_metric_history(self.children[child].info.run_id, metric)
+        return sorted((point.step, point.value) for point in points)
+
+    def artifacts(self, run: Any) -> set[str]:
+        """Paths of a run's artifacts, those in its folders too."""
+        top = self.client.list_artifacts(run.info.run_id)
+        below = [
+            inner.path
+            for entry in top
+            if entry.is_dir
+            for inner in self.client.list_artifacts(run.info.run_id, entry.path)
+        ]
+        return {entry.path for entry in top if not entry.is_dir} | set(below)
+
+    def everything(self) -> dict[str, Any]:
+        """All that a second upload could have changed or doubled."""
+        return {
+            found.info.run_id: (
+                found.to_dictionary(),
+                {key: len(self.client.get_metric_history(found.info.run_id, key)) for key in found.data.metrics},
+            )
+            for found in self.search() + self.search(deleted=True)
+        }

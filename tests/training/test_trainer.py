@@ -1,0 +1,133 @@
+"""The trainer: early stopping on our own metric, the best state kept, the budget honoured, one seed one result."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from movierec_bench.data.atomic import AtomicData
+from movierec_bench.data.interactions import Interactions
+from movierec_bench.errors import ConfigError, ModelError
+from movierec_bench.schema import EpochRecord
+from movierec_bench.settings.catalog import ModelEntry, load_catalog
+from movierec_bench.training.schemes.base import build_optimizer
+from movierec_bench.training.trainer import FitSettings, Fitted, fit
+
+
+def bpr(**changes: Any) -> ModelEntry:
+    return load_catalog()["BPR"].with_parameters({"train_batch_size": 256, **changes})
+
+
+def train_rows(data: AtomicData) -> Interactions:
+    return Interactions.from_rows(data.interactions, data.vocabulary)
+
+
+def fit_bpr(
+    data: AtomicData, scratch: Path, validate: Any = None, entry: ModelEntry | None = None, **settings: Any
+) -> Fitted:
+    return fit(entry or bpr(), data, train_rows(data), FitSettings(1, scratch, **settings), validate)
+
+
+def scripted(recalls: list[float], taken: list[np.ndarray]) -> Any:
+    """A validation that answers from a list and remembers the scores it saw."""
+    answers = iter(recalls)
+
+    def validate(score_block: Any) -> float:
+        taken.append(score_block(np.array([1, 2])).numpy().copy())
+        return next(answers)
+
+    return validate
+
+
+def test_stops_after_so_many_validations_without_a_better_one_and_keeps_the_best(
+    planted: AtomicData, tmp_path: Path
+) -> None:
+    taken: list[np.ndarray] = []
+    validate = scripted([0.1, 0.3, 0.2, 0.3, 0.1, 0.9], taken)
+    fitted = fit_bpr(planted, tmp_path, validate, bpr(stopping_step=3))
+    assert [record.valid_recall for record in fitted.epochs] == [0.1, 0.3, 0.2, 0.3, 0.1]
+    assert fitted.best_epoch == 2
+    assert not fitted.out_of_budget
+    scores = fitted.scorer(train_rows(planted))(np.array([1, 2])).numpy()
+    np.testing.assert_array_equal(scores, taken[1])
+
+
+def test_validates_every_so_many_epochs_and_at_the_end(planted: AtomicData, tmp_path: Path) -> None:
+    fitted = fit_bpr(planted, tmp_path, scripted([0.1, 0.2, 0.3], []), bpr(eval_step=2, epochs=5))
+    assert [math.isnan(record.valid_recall) for record in fitted.epochs] == [True, False, True, False, False]
+    assert fitted.best_epoch == 5
+
+
+def test_the_budget_ends_after_the_epoch_in_hand(planted: AtomicData, tmp_path: Path) -> None:
+    fitted = fit_bpr(planted, tmp_path, lambda score_block: 0.5, budget=1e-9)
+    assert len(fitted.epochs) == 1
+    assert fitted.out_of_budget
+
+
+def test_a_refit_trains_exactly_so_many_epochs_unvalidated(planted: AtomicData, tmp_path: Path) -> None:
+    fitted = fit_bpr(planted, tmp_path, epochs=3)
+    assert len(fitted.epochs) == 3
+    assert all(math.isnan(record.valid_recall) for record in fitted.epochs)
+
+
+def test_epochs_are_told_as_they_come(planted: AtomicData, tmp_path: Path) -> None:
+    told: list[EpochRecord] = []
+    fitted = fit(bpr(), planted, train_rows(planted), FitSettings(1, tmp_path, epochs=2), on_epoch=told.append)
+    assert told == fitted.epochs
+
+
+def test_one_seed_one_result_another_seed_another(planted: AtomicData, tmp_path: Path) -> None:
+    def scores(seed: int) -> np.ndarray:
+        fitted = fit(bpr(), planted, train_rows(planted), FitSettings(seed, tmp_path, epochs=2))
+        return fitted.scorer(train_rows(planted))(np.array([1, 2])).numpy()
+
+    np.testing.assert_array_equal(scores(1), scores(1))
+    assert not np.array_equal(scores(1), scores(2))
+
+
+def test_a_loss_that_is_not_a_number_is_an_error(planted: AtomicData, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="training loss of BPR is .*; lower learning_rate"):
+        fit_bpr(planted, tmp_path, entry=bpr(learning_rate=1e30, learner="sgd"), epochs=5)
+
+
+def test_an_unknown_optimiser_is_an_error(planted: AtomicData, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="learner is 'adamm'"):
+        fit_bpr(planted, tmp_path, entry=bpr(learner="adamm"), epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW"), ("sgd", "SGD"), ("adagrad", "Adagrad")]
+)
+def test_optimisers_take_rate_and_decay(name: str, kind: str) -> None:
+    config = {"learner": name, "learning_rate": 0.25, "weight_decay": 0.5}
+    optimizer = build_optimizer(config, torch.nn.Linear(2, 2).parameters())
+    assert type(optimizer).__name__ == kind
+    assert (optimizer.defaults["lr"], optimizer.defaults["weight_decay"]) == (0.25, 0.5)
+
+
+def test_gradients_are_clipped_when_asked(planted: AtomicData, tmp_path: Path) -> None:
+    free = fit_bpr(planted, tmp_path, entry=bpr(learner="sgd", learning_rate=1.0), epochs=1)
+    held = fit_bpr(
+        planted, tmp_path, entry=bpr(learner="sgd", learning_rate=1.0, clip_grad_norm={"max_norm": 1e-6}), epochs=1
+    )
+    start = fit_bpr(planted, tmp_path, entry=bpr(learner="sgd", learning_rate=1e-12), epochs=1)
+
+    def moved(fitted: Fitted) -> float:
+        return float((fitted.model.user_embedding.weight - start.model.user_embedding.weight).detach().abs().max())
+
+    assert moved(held) < 1e-4 < moved(free)
+
+
+def test_nothing_is_written_outside_the_scratch_folder(
+    planted: AtomicData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = tmp_path / "working_directory"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    fit_bpr(planted, tmp_path / "scratch", epochs=1)
+    assert list(empty.iterdir()) == []
