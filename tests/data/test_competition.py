@@ -243,9 +243,7 @@ def test_ml100k_is_recboles_packaged_data() -> None:
 
 
 def test_reading_ml100k_does_not_import_recbole() -> None:
-    code = (
-        "import sys; from movierec_bench.data import competition as c; c.read_ml100k(); sys.exit('recbole' in sys.modules)"
-    )
+    code = "import sys; from movierec_bench.data import competition as c; c.read_ml100k(); sys.exit('recbole' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy.stats import zscore
 from sklearn.preprocessing import minmax_scale
 
-from movierec_bench import mixing
 from movierec_bench.errors import ConfigError, DataError
+from movierec_bench.mixing import rules as mixing
 from movierec_bench.mixing.rules import RULES, SCORE_RULES, Rule, concatenate, hits_with, mix, points
 
 RANK_RULES = tuple(name for name in RULES if name not in SCORE_RULES)

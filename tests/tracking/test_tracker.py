@@ -27,7 +27,6 @@ from support.mix_runs import ORACLES, write_run
 from support.mlflow_stores import Store
 from support.planted import planted_competition
 
-from movierec_bench import tracking
 from movierec_bench.data.atomic import write_atomic
 from movierec_bench.errors import ConfigError
 from movierec_bench.execution.run import run
@@ -36,6 +35,7 @@ from movierec_bench.runs.command import hide_password
 from movierec_bench.runs.files import write_text, write_yaml
 from movierec_bench.runs.folder import ModelFolder, RunFolder
 from movierec_bench.runs.records import FAILED, SKIPPED, Seconds, Status
+from movierec_bench.tracking import tracker as tracking
 from movierec_bench.tracking.entries import COMPLETE, MODEL, as_params
 from movierec_bench.tracking.model_runs import ModelResult
 from movierec_bench.tracking.tracker import track, tracker

@@ -17,7 +17,6 @@ import pytest
 from support.mlflow_stores import Store
 from support.planted import planted_competition
 
-from movierec_bench import tuning
 from movierec_bench.data.atomic import write_atomic
 from movierec_bench.runs.files import write_text
 from movierec_bench.runs.folder import RunFolder
@@ -26,6 +25,7 @@ from movierec_bench.runs.trials import Trial, TrialFolder, best_config
 from movierec_bench.schema import EpochRecord
 from movierec_bench.tracking.entries import BEST, COMPLETE, MODEL, TRIAL
 from movierec_bench.tracking.tracker import track
+from movierec_bench.tuning import tune as tuning
 from movierec_bench.tuning.tune import Tuned, tune
 
 pytestmark = pytest.mark.xdist_group("mlflow")

@@ -18,7 +18,6 @@ import pytest
 from support.planted import planted_competition
 
 import movierec_bench.models
-from movierec_bench import tuning
 from movierec_bench.data.atomic import write_atomic
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.execution.ray_cluster import connected
@@ -28,6 +27,7 @@ from movierec_bench.runs.trials import Trial, TrialFolder, best_trial
 from movierec_bench.schema import EpochRecord
 from movierec_bench.settings.catalog import load_catalog
 from movierec_bench.settings.yaml_files import load_yaml
+from movierec_bench.tuning import tune as tuning
 from movierec_bench.tuning.tune import Tuned, tune
 
 pytestmark = pytest.mark.xdist_group("ray")  # one process, so that one Ray serves all
