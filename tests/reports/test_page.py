@@ -11,7 +11,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
-from browser import (
+from selenium import webdriver
+from support.browser import (
     DESKTOP,
     PHONE,
     chromium,
@@ -24,7 +25,6 @@ from browser import (
     wait_until,
     wait_until_drawn,
 )
-from selenium import webdriver
 
 from movierec_bench.reports.pages import QUIET, Figure, Note, Page, Section, Table, render_page, write_page, write_png
 from movierec_bench.reports.pages.figure import plain
