@@ -1,11 +1,11 @@
 # Everything runs in .venv, which `make setup` (or any target that needs it) makes.
 VENV := .venv
 PY := $(VENV)/bin/python
-SOURCES := movierec_bench tests benchmarks
+SOURCES := movierec_bench tests benchmarks site_builder
 
 PEERS := .venv-peers
 
-.PHONY: setup demo bench test test-all format lint types clean
+.PHONY: setup demo bench test test-all docs format lint types clean
 
 $(VENV)/installed: setup.cfg constraints.txt pyproject.toml
 	python3 -m venv $(VENV)
@@ -36,6 +36,10 @@ $(PEERS)/installed: benchmarks/peers-requirements.txt
 bench: setup $(PEERS)/installed  ## measure against RecBole and peers; ONLY="EASE BPR" for a part
 	$(PY) -m pip install --quiet -c constraints.txt -e ".[bench]"
 	$(PY) -m benchmarks $(ONLY)
+
+# The two variables silence advertisements of other programs that the theme and a plugin print.
+docs: setup  ## the documentation site in site/, built without the network; a warning is an error
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(VENV)/bin/mkdocs build --strict --quiet
 
 format: setup
 	$(VENV)/bin/ruff format $(SOURCES)

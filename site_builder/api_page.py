@@ -10,7 +10,7 @@ def api_page() -> str:
     lines = [
         "# Python interface",
         "",
-        "`import movierec_bench as mb` offers these; importing is quick, since a function imports what it needs when it is used.",
+        "`import movierec_bench as mb` offers these; importing it is quick: a function imports what it needs.",
         "",
     ]
     for name in mb.__all__:

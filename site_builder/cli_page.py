@@ -1,51 +1,78 @@
-"""The commands' page, from the command line's own parser."""
+"""The commands' page, from the functions behind the command line."""
 
 from __future__ import annotations
 
-import typer.main
-from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+import inspect
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Union
+
+from typer.models import ArgumentInfo, OptionInfo
+
+_VALUES = {int: "integer", float: "number", str: "text", Path: "path", bool: ""}
+_INTRODUCTION = """# Commands
+
+Written from the program itself; `python -m movierec_bench COMMAND --help` says the same. Every option is also a
+keyword of the [Python function](api.md) of the same name. Exit codes: 0 all well; 1 some models failed (the rest are
+complete); 2 bad usage, configuration or data, said in one message; 130 stopped with Ctrl-C.
+"""
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """One argument or option: how it is written, what it takes, its default, and what it is."""
+
+    written: str
+    value: str
+    default: str
+    help: str
+    is_argument: bool
 
 
 def cli_page() -> str:
     """Return the Markdown of ``reference/cli.md``."""
     from movierec_bench.cli import app
 
-    group = typer.main.get_command(app)
-    if not isinstance(group, TyperGroup):
-        raise TypeError(f"expected the command line to be a group of commands; found {type(group).__name__}")
-    lines = [
-        "# Commands",
-        "",
-        "Written from the program itself; `python -m movierec_bench COMMAND --help` says the same. Every option is also a",
-        "keyword of the [Python function](api.md) of the same name. Exit codes: 0 all well; 1 some models failed (the rest are",
-        "complete); 2 bad usage, configuration or data, said in one message; 130 stopped with Ctrl-C.",
-        "",
-    ]
-    for name, command in group.commands.items():
-        lines += _command(name, command)
+    lines = [_INTRODUCTION]
+    for command in app.registered_commands:
+        if command.callback is None:
+            raise TypeError(f"the command {command.name} has no function behind it")
+        lines += _command(command.name or command.callback.__name__.replace("_", "-"), command.callback)
     return "\n".join(lines)
 
 
-def _command(name: str, command: TyperCommand) -> list[str]:
-    arguments = [parameter for parameter in command.params if isinstance(parameter, TyperArgument)]
-    options = [parameter for parameter in command.params if isinstance(parameter, TyperOption)]
-    usage = " ".join(["python -m movierec_bench", name, *(argument.name.upper() for argument in arguments), "[OPTIONS]"])
-    lines = [f"## {name}", "", (command.help or "").strip(), "", "```text", usage, "```", ""]
-    lines += ["| option | value | default | what it is |", "|---|---|---|---|"]
-    for argument in arguments:
-        lines.append(f"| `{argument.name.upper()}` | {argument.type.name} | required | {_cell(argument.help or '')} |")
-    for option in options:
-        value = "" if option.is_flag else option.type.name
-        default = "required" if option.required else _default(option)
-        names = ", ".join(f"`{written}`" for written in option.opts)
-        lines.append(f"| {names} | {value} | {default} | {_cell(option.help or '')} |")
+def _command(name: str, function: Callable[..., Any]) -> list[str]:
+    settings = list(_settings(function))
+    usage = ["python -m movierec_bench", name, *(each.written for each in settings if each.is_argument), "[OPTIONS]"]
+    lines = [f"## {name}", "", inspect.cleandoc(function.__doc__ or ""), "", "```text", " ".join(usage), "```", ""]
+    if settings:
+        lines += ["| option | takes | default | what it is |", "|---|---|---|---|"]
+    lines += [f"| `{each.written}` | {each.value} | {each.default} | {_cell(each.help)} |" for each in settings]
     return [*lines, ""]
 
 
-def _default(option: TyperOption) -> str:
-    if option.is_flag or option.default is None:
-        return ""
-    return f"`{option.default}`"
+def _settings(function: Callable[..., Any]) -> Iterator[_Setting]:
+    hints = typing.get_type_hints(function, include_extras=True)
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind, *metadata = typing.get_args(hints[name]) if hasattr(hints[name], "__metadata__") else (hints[name],)
+        info = next((each for each in metadata if isinstance(each, (OptionInfo, ArgumentInfo))), OptionInfo())
+        is_argument = isinstance(info, ArgumentInfo)
+        written = name.upper() if is_argument else ", ".join(info.param_decls or [f"--{name.replace('_', '-')}"])
+        yield _Setting(written, _value(kind), _default(parameter, kind), info.help or "", is_argument)
+
+
+def _value(kind: Any) -> str:
+    if typing.get_origin(kind) is Union:
+        kind = next(each for each in typing.get_args(kind) if each is not type(None))
+    return _VALUES[kind]
+
+
+def _default(parameter: inspect.Parameter, kind: Any) -> str:
+    if parameter.default is parameter.empty:
+        return "required"
+    return "" if parameter.default is None or kind is bool else f"`{parameter.default}`"
 
 
 def _cell(text: str) -> str:

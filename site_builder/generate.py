@@ -20,7 +20,7 @@ _WRITTEN_BY_HAND = ("index.md", "tutorial.ko.md")
 
 
 def _copy_of(file: str) -> str:
-    """Return a file of the repository as a page: YAML as a listing, links between these files as links between pages."""
+    """Return a file of the repository as a page: YAML as a listing, links to its neighbours as links to pages."""
     text = (ROOT / file).read_text(encoding="utf-8")
     if file.endswith(".yaml"):
         return f"# {Path(file).name}\n\n```yaml\n{text}```\n"

@@ -6,12 +6,12 @@ import inspect
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 import movierec_bench as mb
 from movierec_bench.schema import FAMILIES, MAIN_METRIC
+from movierec_bench.settings.catalog import ModelEntry
 from site_builder.boards import Place, recorded_places
 
 HERE = Path(__file__).parent
@@ -28,6 +28,7 @@ _FAMILIES = {
     "knowledge": "Knowledge-aware: movies in a graph of genres and people",
     "tree": "Gradient-boosted trees",
 }
+_SOURCES = {"ours": "this library", "recbole": "RecBole", "adapted": "RecBole, adapted here"}
 _TRAINS = {"closed_form": "one computation, no epochs", "epochs": "by epochs, stopped early on validation rows"}
 _READS = {
     "none": "nothing: a vector of each user was learned in training",
@@ -37,6 +38,16 @@ _READS = {
     "history_matrix": "the user's movies as a padded list",
     "sequence": "the user's last movies, in order",
 }
+_INTRODUCTION = """# The models
+
+The {count} models of the catalogue, by family. *Ours* are written here, *recbole* are RecBole's own, *adapted* are
+RecBole's with changes of ours. A score is {metric} on ml-100k, where a [recorded board](../boards.md) has the model.
+*Reported* says what competitors wrote about the competition's hidden rows; the two must not be compared.
+`python -m movierec_bench models` prints the same list, and `--models` takes names, families and groups.
+
+Codes such as t3-16 name a team of the competition (cohort 3, team 16), whose public repository a setting or a score
+comes from.
+"""
 _PARAMETER = re.compile(r"^(?P<key>[\w-]+):\s*(?P<value>.*?)(?:\s+#\s*(?P<comment>.*))?$")
 
 
@@ -54,39 +65,36 @@ def model_pages() -> dict[str, str]:
     return pages
 
 
-def _index(catalog: Mapping[str, Any], places: Mapping[str, list[Place]], published: Mapping[str, Any]) -> str:
-    lines = [
-        "# The models",
-        "",
-        f"The {len(catalog)} models of the catalogue, by family. *Ours* are written here, *RecBole* are RecBole's own; a score is",
-        f"{MAIN_METRIC} on ml-100k from the [recorded boards](../boards.md), where the model is on one. *Reported* says what",
-        "competitors wrote about the competition's hidden rows; the two must not be compared. `python -m movierec_bench models`",
-        "prints the same list, and `--models` takes names, families and groups.",
-        "",
-        "Codes such as t3-16 name a team of the competition (cohort 3, team 16) whose public repository a setting or score comes",
-        "from; `.1735/.1878` style pairs are public and private scores.",
-        "",
-    ]
+def _index(
+    catalog: Mapping[str, ModelEntry], places: Mapping[str, list[Place]], published: Mapping[str, dict[str, list[str]]]
+) -> str:
+    lines = [_INTRODUCTION.format(count=len(catalog), metric=MAIN_METRIC)]
     for family in FAMILIES:
         entries = [entry for entry in catalog.values() if entry.family == family]
         if not entries:
             continue
-        lines += [f"## {_FAMILIES.get(family, family)}", "", "| model | from | groups | what it is | score | reported |"]
+        lines += [
+            f"## {_FAMILIES.get(family, family)}",
+            "",
+            "| model | from | groups | what it is | score | reported |",
+        ]
         lines += ["|---|---|---|---|---:|---|"]
         for entry in entries:
             score = next((place.cells[MAIN_METRIC] for place in places.get(entry.name, [])), "")
             reported = (published.get(entry.name, {}).get("cohort") or [""])[0].split(" ")[0]
             what = _first_sentence(entry.summary)
             groups = ", ".join(_named_groups(entry))
-            lines.append(f"| [{entry.name}]({entry.name}.md) | {entry.source} | {groups} | {what} | {score} | {reported} |")
+            lines.append(
+                f"| [{entry.name}]({entry.name}.md) | {entry.source} | {groups} | {what} | {score} | {reported} |"
+            )
         lines.append("")
     return "\n".join(lines)
 
 
-def _page(entry: Any, places: list[Place], published: Mapping[str, list[str]]) -> str:
+def _page(entry: ModelEntry, places: list[Place], published: Mapping[str, list[str]]) -> str:
     facts = {
         "Family": entry.family,
-        "From": {"ours": "this library", "recbole": "RecBole"}.get(entry.source, entry.source),
+        "From": _SOURCES.get(entry.source, entry.source),
         "Groups": ", ".join([*_named_groups(entry), entry.family, "all"]),
         "Trains": _TRAINS.get(entry.trainer, entry.trainer),
         "Reads to rank": _READS.get(entry.history, entry.history),
@@ -107,10 +115,9 @@ def _scores(places: list[Place], published: Mapping[str, list[str]]) -> list[str
     if places:
         lines += ["On our [recorded boards](../boards.md):", ""]
         lines += [f"| board | place | {MAIN_METRIC} | 95 % interval |", "|---|---:|---:|---|"]
-        lines += [
-            f"| {place.board} | {place.rank} of {place.of} | {place.cells[MAIN_METRIC]} | {place.cells['95 % interval']} |"
-            for place in places
-        ]
+        for place in places:
+            score, interval = place.cells[MAIN_METRIC], place.cells["95 % interval"]
+            lines.append(f"| {place.board} | {place.rank} of {place.of} | {score} | {interval} |")
     else:
         lines += ["On none of our recorded boards yet; run it as above to see where it stands on your data."]
     lines.append("")
@@ -120,7 +127,7 @@ def _scores(places: list[Place], published: Mapping[str, list[str]]) -> list[str
     return lines
 
 
-def _parameters(entry: Any) -> list[str]:
+def _parameters(entry: ModelEntry) -> list[str]:
     written = _written_parameters(entry.path.read_text(encoding="utf-8"))
     lines = ["## Parameters", ""]
     if not written:
@@ -140,13 +147,17 @@ def _parameters(entry: Any) -> list[str]:
     return [*lines, ""]
 
 
-def _class_text(entry: Any) -> list[str]:
+def _class_text(entry: ModelEntry) -> list[str]:
     from movierec_bench.recbole_backend.config import load_model_class
 
     found = load_model_class(entry)
     lines = ["## The class", "", f"`{found.__module__}.{found.__qualname__}`", ""]
     if found.__module__.startswith("recbole."):
-        return [*lines, "RecBole's own; [its documentation](https://recbole.io/docs/user_guide/model_intro.html) describes it.", ""]
+        return [
+            *lines,
+            "RecBole's own; [its documentation](https://recbole.io/docs/user_guide/model_intro.html) describes it.",
+            "",
+        ]
     text = inspect.cleandoc(found.__doc__ or "")
     return [*lines, "```text", text, "```", ""]
 
@@ -157,7 +168,7 @@ def _written_parameters(text: str) -> list[tuple[str, str, str]]:
     return [(m["key"], m["value"], m["comment"] or "") for m in matches if m and m["key"] != "catalog"]
 
 
-def _named_groups(entry: Any) -> list[str]:
+def _named_groups(entry: ModelEntry) -> list[str]:
     return [group for group in entry.groups if group not in ("all", *FAMILIES)]
 
 

@@ -7,6 +7,7 @@ models run, so that a page's own `run --models fast` finds them finished and tak
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,14 +15,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from command_check import ROOT, check_command, check_options, commands_of
-from markdown_blocks import Block, blocks_of, inline_code_of
+from support.command_check import ROOT, check_command, check_options, commands_of
+from support.markdown_blocks import Block, blocks_of, inline_code_of
 
 pytestmark = pytest.mark.xdist_group("docs")  # one process, so that the fast models are trained once
 
 PAGES = sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks" / "README.md"])
-_OF_THE_CHECKOUT = ("make ", "pip ", "python -m benchmarks")  # they install, test or measure it: checked, not run
-_PAGE_SECONDS = 300
+# They install, test or measure this very checkout, or set up an environment: checked, not run.
+_OF_THE_CHECKOUT = ("make ", "pip ", "python -m benchmarks", "python -m venv ", "source .venv/")
+_PAGE_SECONDS = 600
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
@@ -49,7 +51,8 @@ def test_commands_are_known_to_their_programs(page: Path) -> None:
         elif block.language == "yaml":
             yaml.safe_load(block.text)
         else:
-            assert "-m movierec_bench" not in block.text, f"{where}: a block with commands begins with ```bash"
+            begins = re.search(r"^\W*python -m movierec_bench", block.text, re.MULTILINE)
+            assert begins is None, f"{where}: a block with commands begins with ```bash"
     for code in inline_code_of(page):
         if code.startswith("python -m movierec_bench"):
             check_options(code)
@@ -57,24 +60,29 @@ def test_commands_are_known_to_their_programs(page: Path) -> None:
 
 @every_page
 def test_blocks_run(page: Path, begun: Path, tmp_path: Path) -> None:
-    blocks = [block for block in blocks_of(page) if block.file or _is_run(block)]
-    if not blocks:
+    blocks = blocks_of(page)
+    if not any(_is_run(block) for block in blocks):
         return
     folder = tmp_path / "page"
     shutil.copytree(begun, folder)
-    for block in blocks:
+    for block, following in zip(blocks, [*blocks[1:], None]):
+        where = f"{page.name} line {block.line}"
         if block.file:
             (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.file).write_text(block.text, encoding="utf-8")
-        elif block.language == "bash":
-            _sh(_runnable(block.text), folder, f"{page.name} line {block.line}")
-        else:
+        elif block.fails:
+            assert following is not None and following.language == "text", f"{where}: the message has to follow"
+            done = _sh(block.text, folder, where, expected=2)
+            assert following.text.strip() in done.stdout + done.stderr, f"{where}: {done.stdout}{done.stderr}"
+        elif _is_run(block) and block.language == "bash":
+            _sh(_runnable(block.text), folder, where)
+        elif _is_run(block):
             (folder / "block.py").write_text(block.text, encoding="utf-8")
-            _sh("python block.py", folder, f"{page.name} line {block.line}")
+            _sh("python block.py", folder, where)
 
 
 def _is_run(block: Block) -> bool:
-    if block.unrun or block.language not in ("bash", "python"):
+    if block.unrun or block.file or block.language not in ("bash", "python"):
         return False
     return block.language == "python" or bool(_runnable(block.text).strip())
 
@@ -83,7 +91,7 @@ def _runnable(script: str) -> str:
     return "\n".join(line for line in script.splitlines() if not line.startswith(_OF_THE_CHECKOUT))
 
 
-def _sh(script: str, folder: Path, where: str = "preparation") -> None:
+def _sh(script: str, folder: Path, where: str = "preparation", expected: int = 0) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "-eu", "-o", "pipefail", "-c", script],
@@ -95,4 +103,5 @@ def _sh(script: str, folder: Path, where: str = "preparation") -> None:
         timeout=_PAGE_SECONDS,
         check=False,
     )
-    assert done.returncode == 0, f"{where}: {script}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == expected, f"{where}: {script}\n{done.stdout}\n{done.stderr}"
+    return done

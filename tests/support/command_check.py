@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -15,7 +16,16 @@ from typer.core import TyperGroup
 
 ROOT = Path(__file__).parents[2]
 _OURS = (["python", "-m", "movierec_bench"], ["movierec_bench"])
-_SHELL = ("cd", "ls", "cat", "head", "mkdir", "cp", "source")  # of every shell; what they are told is not checked
+_SHELL = (
+    "cd",
+    "ls",
+    "cat",
+    "head",
+    "mkdir",
+    "cp",
+    "echo",
+    "source",
+)  # of every shell; what they are told is not checked
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*")
 
 
@@ -52,8 +62,10 @@ def check_command(words: list[str]) -> None:
         from ray.scripts.scripts import cli
 
         _parse(cli, words[1:])
-    elif words[:3] == ["python", "-m", "benchmarks.table"] or words[:3] == ["python", "-m", "benchmarks"]:
-        assert (ROOT / "benchmarks").is_dir()
+    elif words[:2] == ["python", "-c"]:
+        compile(words[2], "python -c", "exec")
+    elif words[:3] == ["python", "-m", "venv"] or words[:2] == ["python", "-m"] and words[2].startswith("benchmarks"):
+        assert importlib.util.find_spec(words[2]) is not None, f"there is no module {words[2]}"
     else:
         assert program in _SHELL, f"no check is known for {shlex.join(words)!r}; add one to {Path(__file__).name}"
 
@@ -62,7 +74,7 @@ def check_options(code: str) -> None:
     """Check the command and every ``--option`` of a synopsis such as ``python -m movierec_bench run [--budget S]``."""
     words = code.split()
     name = words[3] if len(words) > 3 else ""
-    if not name.isidentifier() or name.isupper():
+    if not re.fullmatch("[a-z]+", name):
         return
     command = our_commands().commands.get(name)
     assert command is not None, f"{code!r}: there is no command {name!r}"

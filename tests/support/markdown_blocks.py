@@ -3,6 +3,7 @@
 A block is run as it stands unless an HTML comment directly before it says otherwise:
 
     <!-- checked, not run: needs a Ray cluster -->     the commands are parsed, nothing is started
+    <!-- fails: with the message below -->             it must end with exit code 2 and the text of the next block
     <!-- file: my_models/models/Shortest.yaml -->      the block is written to that file of the page's folder
 """
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>```+)(?P<language>[\w-]*)(?P<rest>[^`\n]*)$")
-_MARKER = re.compile(r"^\s*<!-- (?P<kind>checked, not run|file): (?P<what>.+?) -->\s*$")
+_MARKER = re.compile(r"^\s*<!-- (?P<kind>checked, not run|fails|file): (?P<what>.+?) -->\s*$")
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 
 
@@ -27,6 +28,7 @@ class Block:
         line: line of the opening fence, from 1.
         unrun: why the block is checked only; empty when it is run.
         file: where the block is to be written; empty when it is not a file.
+        fails: whether its last command is refused.
     """
 
     language: str
@@ -34,6 +36,7 @@ class Block:
     line: int
     unrun: str = ""
     file: str = ""
+    fails: bool = False
 
 
 def blocks_of(page: Path) -> list[Block]:
@@ -55,7 +58,7 @@ def blocks_of(page: Path) -> list[Block]:
             inside.append(inner[len(fence["indent"]) :])
         kind, what = marker
         unrun, file = (what if kind == "checked, not run" else "", what if kind == "file" else "")
-        blocks.append(Block(fence["language"], "\n".join(inside) + "\n", number, unrun, file))
+        blocks.append(Block(fence["language"], "\n".join(inside) + "\n", number, unrun, file, kind == "fails"))
         marker = ("", "")
     return blocks
 
