@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from movierec_bench.errors import BenchError, ConfigError, DataError, ModelError
     from movierec_bench.execution.run import run
     from movierec_bench.mixing.ensemble import ensemble
+    from movierec_bench.reports.eda.command import eda
     from movierec_bench.reports.leaderboard import leaderboard
     from movierec_bench.reports.public_private import score_boards
     from movierec_bench.reports.submission import score, submit
@@ -33,6 +34,7 @@ __all__ = [
     "DataError",
     "ModelError",
     "convert",
+    "eda",
     "ensemble",
     "leaderboard",
     "load_catalog",
@@ -50,6 +52,7 @@ _HOMES = {
     "DataError": "errors",
     "ModelError": "errors",
     "convert": "data.atomic",
+    "eda": "reports.eda.command",
     "ensemble": "mixing.ensemble",
     "leaderboard": "reports.leaderboard",
     "load_catalog": "settings.catalog",

@@ -203,6 +203,43 @@ def leaderboard(
 
 
 @app.command()
+def eda(
+    dataset: Dataset = None,
+    out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("eda"),
+    run: Annotated[
+        Optional[Path], typer.Option(help="A run whose models judge the users; default: runs/DATASET if there.")
+    ] = None,
+    judges: Annotated[
+        Optional[str], typer.Option(help="The models that judge; default: the four best on validation.")
+    ] = None,
+    bad_below: Annotated[
+        float, typer.Option(help="Bad is a user whose validation Recall@10 is below this for every judge.")
+    ] = 0.1,
+    good_from: Annotated[
+        float, typer.Option(help="Good is a user whose validation Recall@10 is at least this for every judge.")
+    ] = 0.2,
+    pause: Annotated[float, typer.Option(help="Minutes without a row after which a new session begins.")] = 60.0,
+    atomic: RunsAtomic = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Draw what is in the data: one page that needs nothing else, and each picture as PNG and CSV."""
+    from movierec_bench.reports.eda.command import eda as do
+
+    pictures = do(
+        dataset=dataset,
+        out=out,
+        run=run,
+        judges=judges,
+        bad_below=bad_below,
+        good_from=good_from,
+        pause=pause,
+        atomic=atomic,
+        quiet=quiet,
+    )
+    _print(pictures.describe())
+
+
+@app.command()
 def submit(
     run: Run,
     model: Annotated[str, typer.Option(help="A model or ensemble of that run.")],

@@ -46,6 +46,7 @@ __all__ = [
     "encode_token",
     "movie_entity",
     "read_atomic",
+    "replaced_when_complete",
     "write_atomic",
 ]
 
@@ -126,7 +127,7 @@ def write_atomic(competition: Competition, out: Path, name: str) -> Path:
     tables = build_tables(competition.ratings, competition.movies)
     triples = len(next(iter(tables["kg"].values())))
     try:
-        with _replaced_when_complete(out / name) as folder:
+        with replaced_when_complete(out / name) as folder:
             for suffix, table in tables.items():
                 write_table(folder / f"{name}.{suffix}", table)
             _write_manifest(folder, name, competition.source, {**competition.counts, "triples": triples})
@@ -243,7 +244,7 @@ def _unwritable(target: Path, error: OSError) -> ConfigError:
 
 
 @contextmanager
-def _replaced_when_complete(target: Path) -> Iterator[Path]:
+def replaced_when_complete(target: Path) -> Iterator[Path]:
     """A new empty folder beside ``target`` that takes its place at the end; after an error nothing has changed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     stamp = uuid.uuid4().hex

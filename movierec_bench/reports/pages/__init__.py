@@ -6,7 +6,7 @@
 """
 
 from movierec_bench.reports.pages.figure import Figure, write_png
-from movierec_bench.reports.pages.page import Note, Page, Section, Table, render_page, write_page
+from movierec_bench.reports.pages.page import Note, Page, Part, Section, Table, render_page, write_page
 from movierec_bench.reports.pages.theme import ACCENT, BAND, QUIET
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Figure",
     "Note",
     "Page",
+    "Part",
     "Section",
     "Table",
     "render_page",

@@ -1,0 +1,1 @@
+"""What the page says, as small tables: functions of the data alone, which draw and write nothing."""
