@@ -1,11 +1,11 @@
 # Everything runs in .venv, which `make setup` (or any target that needs it) makes.
 VENV := .venv
 PY := $(VENV)/bin/python
-SOURCES := movierec_bench tests benchmarks site_builder
+SOURCES := movierec_bench tests benchmarks site_builder notebooks
 
 PEERS := .venv-peers
 
-.PHONY: setup demo bench test test-all docs format lint types clean
+.PHONY: setup demo bench test test-all docs notebooks notebooks-owner format lint types clean
 
 $(VENV)/installed: setup.cfg constraints.txt pyproject.toml
 	python3 -m venv $(VENV)
@@ -40,6 +40,13 @@ bench: setup $(PEERS)/installed  ## measure against RecBole and peers; ONLY="EAS
 # The two variables silence advertisements of other programs that the theme and a plugin print.
 docs: setup  ## the documentation site in site/, built without the network; a warning is an error
 	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(VENV)/bin/mkdocs build --strict --quiet
+
+notebooks: setup  ## run the notebooks and store their outputs
+	$(PY) notebooks/execute.py
+
+notebooks-owner:  ## the owner of the published repository, for the notebooks' badges and install line: OWNER=name
+	@test -n "$(OWNER)" || { echo "say whose: make notebooks-owner OWNER=name"; exit 2; }
+	sed -i 's#OWNER/movierec_bench#$(OWNER)/movierec_bench#g' notebooks/*.ipynb
 
 format: setup
 	$(VENV)/bin/ruff format $(SOURCES)

@@ -23,7 +23,9 @@ def execute(path: Path) -> nbformat.NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     os.environ["MOVIEREC_BENCH_TRACK"] = "0"  # the kernel inherits it: a run of the tests leaves MLflow alone
     with tempfile.TemporaryDirectory() as folder:
-        client = NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": folder}}, kernel_name="python3")
+        client = NotebookClient(
+            notebook, timeout=SECONDS, resources={"metadata": {"path": folder}}, kernel_name="python3"
+        )
         client.execute()
     for cell in notebook.cells:
         cell.metadata = {}  # when each cell ran
