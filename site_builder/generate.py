@@ -15,8 +15,9 @@ from site_builder.api_page import api_page  # noqa: E402
 from site_builder.cli_page import cli_page  # noqa: E402
 from site_builder.hooks import PAGES_OF_FILES  # noqa: E402
 from site_builder.model_pages import model_pages  # noqa: E402
+from site_builder.notebook_pages import notebook_pages  # noqa: E402
 
-_WRITTEN_BY_HAND = ("index.md", "tutorial.ko.md")
+_MADE_OTHERWISE = ("index.md", "tutorial.ko.md", "notebooks/index.md")
 
 
 def _copy_of(file: str) -> str:
@@ -27,8 +28,8 @@ def _copy_of(file: str) -> str:
     return re.sub(r"\]\(README\.md\)", "](index.md)", re.sub(r"\]\(RESULTS\.md\)", "](results.md)", text))
 
 
-pages = {"reference/cli.md": cli_page(), "reference/api.md": api_page(), **model_pages()}
-pages |= {page: _copy_of(file) for file, page in PAGES_OF_FILES.items() if page not in _WRITTEN_BY_HAND}
+pages = {"reference/cli.md": cli_page(), "reference/api.md": api_page(), **model_pages(), **notebook_pages()}
+pages |= {page: _copy_of(file) for file, page in PAGES_OF_FILES.items() if page not in _MADE_OTHERWISE}
 for path, text in pages.items():
     with mkdocs_gen_files.open(path, "w", encoding="utf-8") as out:
         out.write(text)

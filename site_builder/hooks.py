@@ -21,6 +21,7 @@ PAGES_OF_FILES = {
     "benchmarks/README.md": "benchmarks/index.md",
     "benchmarks/RESULTS.md": "benchmarks/results.md",
     "CHANGELOG.md": "changelog.md",
+    "notebooks/README.md": "notebooks/index.md",
     "recbole_configs/protocol.yaml": "reference/protocol-yaml.md",
 }
 

@@ -25,6 +25,8 @@ PAGES = sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md"), ROOT /
 _OF_THE_CHECKOUT = ("make ", "pip ", "python -m benchmarks", "python -m venv ", "source .venv/")
 _PAGE_SECONDS = 600
 
+KOREAN = [page for page in PAGES if page.name.endswith(".ko.md")]  # the same blocks as the English page, which is run
+
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
@@ -58,7 +60,17 @@ def test_commands_are_known_to_their_programs(page: Path) -> None:
             check_options(code)
 
 
-@every_page
+@pytest.mark.parametrize("page", KOREAN, ids=lambda page: page.name)
+def test_korean_pages_have_the_blocks_of_the_english_ones(page: Path) -> None:
+    english = page.with_name(page.name.replace(".ko.md", ".md"))
+    assert [_code(block) for block in blocks_of(page)] == [
+        _code(block) for block in blocks_of(english) if block.language
+    ]
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page not in KOREAN], ids=lambda page: page.relative_to(ROOT).as_posix()
+)
 def test_blocks_run(page: Path, begun: Path, tmp_path: Path) -> None:
     blocks = blocks_of(page)
     if not any(_is_run(block) for block in blocks):
@@ -79,6 +91,11 @@ def test_blocks_run(page: Path, begun: Path, tmp_path: Path) -> None:
         elif _is_run(block):
             (folder / "block.py").write_text(block.text, encoding="utf-8")
             _sh("python block.py", folder, where)
+
+
+def _code(block: Block) -> tuple[str, list[str]]:
+    """Return a block's language and its lines without comments."""
+    return block.language, [re.sub(r"\s+# .*", "", line) for line in block.text.splitlines()]
 
 
 def _is_run(block: Block) -> bool:
