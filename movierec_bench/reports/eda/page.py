@@ -36,7 +36,7 @@ def build_page(data: AtomicData, judgement: Union[Judgement, str], pause_minutes
     )
     lead = (
         "What is in the data: each picture with what to notice, said from the numbers, and the numbers themselves. "
-        "A row is one user having watched one movie; times are UTC."
+        f"A row is one user having watched one movie; times are UTC. Data hash: {data.data_hash}."
     )
     return Page(f"The data set {data.name}", lead, sections, facts=_facts(data, histories))
 
@@ -53,5 +53,5 @@ def _facts(data: AtomicData, histories: Histories) -> tuple[tuple[str, str], ...
     ]
     if histories.has_times:
         first, last = (pd.Timestamp(int(time), unit="s") for time in (histories.times.min(), histories.times.max()))
-        facts.append(("first and last row", f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"))
-    return (*facts, ("data hash", data.data_hash))
+        facts += [("first row", f"{first:%Y-%m-%d}"), ("last row", f"{last:%Y-%m-%d}")]
+    return tuple(facts)

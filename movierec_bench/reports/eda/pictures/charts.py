@@ -18,6 +18,7 @@ PERCENT = ".0%"
 _MAP_HEIGHT = 360  # pixels of a map whose rows are numbers
 _MOST_NAMED = 30  # numbers along a side of a map that each get a place of their own
 _TICKS = 6
+_LETTER, _PHONE = 6.8, 330  # pixels of a label's letter, and of an axis on a phone
 _END = "_end"  # what a column of numbers is called where its cells end
 
 
@@ -179,8 +180,9 @@ def _series(column: str, order: list[str]) -> alt.Color:
 
 def _steps_axis(steps: pd.Series) -> alt.Axis:
     """Labels level where they are few and short enough for a phone, and slanted otherwise."""
-    letters = sum(len(str(step)) for step in steps)
-    return alt.Axis(labelAngle=0 if letters <= 36 else -40, labelOverlap=False, labelLimit=180)
+    widest = max(len(str(step)) for step in steps)
+    fits = len(steps) * (_LETTER * widest + 4) <= _PHONE
+    return alt.Axis(labelAngle=0 if fits else -40, labelOverlap=False, labelLimit=180)
 
 
 def _on_numbers(table: pd.DataFrame, column: str) -> bool:

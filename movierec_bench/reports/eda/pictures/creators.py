@@ -91,8 +91,10 @@ def _cramers_v(table: pd.DataFrame) -> Figure:
         .encode(
             x=alt.X(f"{FEWEST_MOVIES}:O", title="fewest movies that a person must have", axis=alt.Axis(labelAngle=0)),
             y=alt.Y(f"{_VALUE}:Q", title="association with genres, 0 to 1"),
-            color=alt.Color(f"{FEATURE}:N", title=None),
-            strokeDash=alt.StrokeDash(f"{_MEASURE}:N", title=None, sort=list(_MEASURES.values())),
+            color=alt.Color(f"{FEATURE}:N", title=None, legend=alt.Legend(columns=1)),
+            strokeDash=alt.StrokeDash(
+                f"{_MEASURE}:N", title=None, sort=list(_MEASURES.values()), legend=alt.Legend(columns=1, labelLimit=300)
+            ),
             tooltip=list(values.columns),
         )
         .properties(height=HEIGHT)
@@ -106,8 +108,8 @@ def _directors_by_genre(histories: Histories) -> Figure:
     one_sided = int((per_director >= 0.9).sum())
     top = table.loc[table[MOVIES].idxmax()]
     notice = (
-        f"{one_sided} of the {len(per_director)} most watched directors have one genre in at least 90 % of their "
-        f"movies; the largest count is {top[DIRECTOR]}'s {some(top[MOVIES], 'movie', 'movies')} of {top[GENRE]}."
+        f"{one_sided or 'None'} of the {len(per_director)} most watched directors have one genre in at least 90% of "
+        f"their movies; the largest count is {top[DIRECTOR]}'s {some(top[MOVIES], 'movie', 'movies')} of {top[GENRE]}."
     )
     titles = ("genre", "director", "share of the director's movies (%)")
     chart = heat_map(table, GENRE, DIRECTOR, SHARE, titles, percent=True)

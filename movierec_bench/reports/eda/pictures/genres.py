@@ -46,7 +46,7 @@ def section(histories: Histories) -> Section:
         parts.append(Note("Genres by watch year need times, and these data have none."))
     parts += _pairs(histories)
     parts += [_a_user(histories), _taste(histories)]
-    intro = "A movie of several genres counts whole for each of them, so that the shares add up to more than 100 %."
+    intro = "A movie of several genres counts whole for each of them, so that the shares add up to more than 100%."
     return Section("genres", "Genres", intro, tuple(parts))
 
 
@@ -106,7 +106,7 @@ def _well_filled(
     left_out = table[year].nunique() - full[year].nunique()
     notice = _change(full, year)
     if left_out:
-        notice += f" {some(left_out, 'year', 'years')} with fewer than {fewest} {counted} are in the CSV only."
+        notice += f" Only in the CSV: {some(left_out, 'year', 'years')} with fewer than {fewest} {counted}."
     return full, notice
 
 
@@ -144,7 +144,7 @@ def _pairs(histories: Histories) -> list[Part]:
     never = int((apart[MOVIES] == 0).sum()) // 2
     notice = (
         f"The most frequent pair is {both[GENRE_A]} and {both[GENRE_B]}, of {some(both[MOVIES], 'movie', 'movies')}; "
-        f"{some(never, 'pair', 'pairs')} of {count(len(apart) // 2)} never occurs."
+        f"of {count(len(apart) // 2)} pairs, {count(never)} never occur."
     )
     titles = ("genre", "genre", "movies of both")
     chart = heat_map(apart, GENRE_A, GENRE_B, MOVIES, titles, order)
@@ -192,7 +192,13 @@ def _taste(histories: Histories) -> Figure:
             f"{varied[VARIANCE_SHARE_A_USER]:.4f}, which is a standard deviation of "
             f"{share(varied[VARIANCE_SHARE_A_USER] ** 0.5)}."
         )
-    return Figure("genre-shares", "What part of users' histories each genre is", notice, _taste_chart(table), table)
+    return Figure(
+        "genre-shares",
+        "What part of a history each genre is: mean over users, and one standard deviation to each side",
+        notice,
+        _taste_chart(table),
+        table,
+    )
 
 
 def _taste_chart(table: pd.DataFrame) -> alt.LayerChart:
@@ -200,7 +206,7 @@ def _taste_chart(table: pd.DataFrame) -> alt.LayerChart:
     spread = table.assign(
         lower=(table[MEAN_SHARE_A_USER] - deviation).clip(lower=0), upper=table[MEAN_SHARE_A_USER] + deviation
     )
-    x_title = "share of a user's rows: mean, and one standard deviation to each side (%)"
+    x_title = "share of a user's rows (%)"
     base = alt.Chart(spread).encode(y=alt.Y(f"{GENRE}:N", sort=None, title="genre"), tooltip=list(table.columns))
     mean = base.mark_bar().encode(x=alt.X(f"{MEAN_SHARE_A_USER}:Q", title=x_title, axis=percent_axis()))
     return (mean + base.mark_rule(strokeWidth=2).encode(x="lower:Q", x2="upper:Q")).properties(height=STEP * len(table))

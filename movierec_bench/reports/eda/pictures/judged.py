@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 
 from movierec_bench.reports.eda.numbers import judged
 from movierec_bench.reports.eda.numbers.columns import GROUP, INTERVAL, MEAN_SHARE_A_USER, SHARE, USERS
+from movierec_bench.reports.eda.numbers.histories import MONTH
 from movierec_bench.reports.eda.numbers.judged import Judgement
-from movierec_bench.reports.eda.pictures.charts import bars, group_histograms, grouped_bars
-from movierec_bench.reports.eda.pictures.wording import decimal, listed, share, some
+from movierec_bench.reports.eda.pictures.charts import group_histograms, grouped_bars, lying_bars
+from movierec_bench.reports.eda.pictures.wording import decimal, duration, listed, share, some
 from movierec_bench.reports.pages import Figure, Note, Part, Section
 from movierec_bench.schema import GENRE
 
@@ -51,35 +52,34 @@ def _counts(judgement: Judgement) -> Figure:
         f"{some(good[USERS], 'user', 'users')} ({share(good[SHARE])}) of {some(table[USERS].sum(), 'user', 'users')} "
         "with validation rows."
     )
-    chart = bars(table, GROUP, USERS, "group", "users")
+    chart = lying_bars(table, GROUP, USERS, "group", "users")
     return Figure("judged-users", "How many users every model does badly or well on", notice, chart, table)
 
 
 def _lengths(judgement: Judgement) -> Figure:
-    told = _told(judgement, judged.MEDIAN_ROWS)
+    told = _told(judgement, judged.MEDIAN_ROWS, decimal)
     notice = f"The median number of training rows is {told}."
     table = judged.group_lengths(judgement)
-    chart = group_histograms(
-        table, GROUP, "training rows of a user (logarithmic)", "share of the group's users (%)", SHARE
-    )
+    x_title, y_title = "training rows of a user (logarithmic)", "share of the group's users (%)"
+    chart = group_histograms(table, GROUP, x_title, y_title, SHARE)
     return Figure("judged-lengths", "How long the histories of bad and good users are", notice, chart, table)
 
 
 def _spans(judgement: Judgement) -> Figure:
-    told = _told(judgement, judged.MEDIAN_MONTHS)
-    notice = f"The median time from first to last training row, in months, is {told}."
+    told = _told(judgement, judged.MEDIAN_MONTHS, lambda months: duration(months * MONTH))
+    notice = f"The median time from first to last training row is {told}."
     table = judged.group_spans(judgement)
     wide = table.pivot(index=INTERVAL, columns=GROUP, values=SHARE).loc[list(judged.SPANS)].reset_index()
     series = {group: group for group in judged.GROUPS if group in wide}
-    chart = grouped_bars(wide, INTERVAL, series, "from first to last training row", "share of the group's users (%)")
+    x_title, y_title = "from first to last training row", "share of the group's users (%)"
+    chart = grouped_bars(wide, INTERVAL, series, x_title, y_title, across=True)
     return Figure("judged-spans", "How long bad and good users stayed", notice, chart, table)
 
 
-def _told(judgement: Judgement, column: str) -> str:
-    table = judged.group_summary(judgement)
-    return listed(
-        [f"{decimal(row[column])} for users {row[GROUP]}" for _, row in table.iterrows() if not math.isnan(row[column])]
-    )
+def _told(judgement: Judgement, column: str, worded: Callable[[float], str]) -> str:
+    """What the groups' values of a column are, for those that have one."""
+    table = judged.group_summary(judgement).dropna(subset=[column])
+    return listed([f"{worded(row[column])} for users {row[GROUP]}" for _, row in table.iterrows()])
 
 
 def _genres(judgement: Judgement) -> Figure:
@@ -97,7 +97,5 @@ def _genres(judgement: Judgement) -> Figure:
     else:
         notice = f"Only users {listed(wide.columns.tolist())} are there, so there is nothing to compare."
     series = {group: group for group in judged.GROUPS if group in wide}
-    chart = grouped_bars(
-        wide.reset_index(), GENRE, series, "genre", "mean share of a user's training rows (%)", across=True
-    )
+    chart = grouped_bars(wide.reset_index(), GENRE, series, "genre", "mean share of a history (%)", across=True)
     return Figure("judged-genres", "What bad and good users watch", notice, chart, table)

@@ -102,8 +102,8 @@ def _held(histories: Histories) -> Figure:
     table = movies.rows_held(histories)
     held = table.set_index(MOVIES_PERCENT)[SHARE_OF_ROWS]
     notice = (
-        f"The most popular 1 % of the movies hold {share(held[1])} of the rows, 10 % hold {share(held[10])}, half hold "
-        f"{share(held[50])}; {(held >= 0.8).idxmax()} % are enough for 80 %."
+        f"The most popular 1% of the movies hold {share(held[1])} of the rows, 10% hold {share(held[10])}, half hold "
+        f"{share(held[50])}; {(held >= 0.8).idxmax()}% are enough for 80%."
     )
     x = alt.X(
         f"{MOVIES_PERCENT}:Q", title="movies, the most popular first (% of all)", axis=alt.Axis(labelOverlap=True)
@@ -129,12 +129,14 @@ def _below(histories: Histories) -> Figure:
 
 def _dropped(histories: Histories) -> Figure:
     table = movies.dropped_below(histories)
+    keeping = table[table[DROPPED_SHARE] < 1]
+    chosen = keeping.iloc[sorted({0, len(keeping) // 2, len(keeping) - 1})] if len(keeping) else table.iloc[:1]
     told = [
-        f"{share(row[DROPPED_SHARE])} of the movies and {share(row[ROWS_LOST_SHARE])} of the rows at "
-        f"{count(row[FLOOR])}"
-        for _, row in table[table[FLOOR].isin((200, 1_000, 5_000))].iterrows()
+        f"{count(row[FLOOR])} rows drops {share(row[DROPPED_SHARE])} of the movies and "
+        f"{share(row[ROWS_LOST_SHARE])} of the rows"
+        for _, row in chosen.iterrows()
     ]
-    notice = f"To keep only movies with at least so many rows loses {listed(told)}."
+    notice = f"A floor of {', one of '.join(told)}."
     series = {DROPPED_SHARE: "movies dropped", ROWS_LOST_SHARE: "rows lost"}
     chart = grouped_bars(table, FLOOR, series, "fewest rows that a movie must have", "share lost (%)")
     return Figure("dropped-movies", "What a floor under the rows a movie drops", notice, chart, table)
@@ -192,7 +194,7 @@ def _age(histories: Histories) -> Figure:
         f"Half the rows are about movies at most {some(middle, 'year', 'years')} after their release year; "
         f"{share(old)} are about movies more than 20 years old."
     )
-    chart = year_bars(table, AGE, ROWS, "years from the release year to the year of the row", "rows")
+    chart = year_bars(table, AGE, ROWS, "years after release", "rows")
     return Figure("age-at-watching", "How old movies are when watched", notice, chart, table)
 
 

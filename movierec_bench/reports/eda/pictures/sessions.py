@@ -7,7 +7,7 @@ import numpy as np
 from movierec_bench.reports.eda.numbers import sessions
 from movierec_bench.reports.eda.numbers.columns import GAP, INTERVAL, MINUTES, ROWS, SHARE, SHARE_OF_ROWS, USERS
 from movierec_bench.reports.eda.numbers.histories import Histories
-from movierec_bench.reports.eda.pictures.charts import bars, grouped_bars
+from movierec_bench.reports.eda.pictures.charts import bars, grouped_bars, lying_bars
 from movierec_bench.reports.eda.pictures.wording import count, decimal, share, some
 from movierec_bench.reports.pages import Figure, Note, Section
 
@@ -63,7 +63,7 @@ def _gaps(histories: Histories) -> Figure:
         )
     else:
         notice = "No user has more than one row."
-    chart = bars(table, GAP, ROWS, "time since the user's row before", "rows")
+    chart = lying_bars(table, GAP, ROWS, "time since the user's row before", "rows")
     return Figure("gaps", "How soon one row follows another", notice, chart, table)
 
 
@@ -75,6 +75,6 @@ def _first_minutes(histories: Histories) -> Figure:
         f"an hour {share(early.loc[60, sessions.OF_ALL])}; for the average user it is "
         f"{share(early.loc[10, sessions.OF_A_USER])} and {share(early.loc[60, sessions.OF_A_USER])} of the history."
     )
-    series = {sessions.OF_ALL: "share of all rows", sessions.OF_A_USER: "mean share of a user's history"}
+    series = {sessions.OF_ALL: "of all rows", sessions.OF_A_USER: "of a user's rows, mean"}
     chart = grouped_bars(table, MINUTES, series, "minutes since the user's first row", "share made by then (%)")
     return Figure("first-minutes", "How much of a history its first minutes hold", notice, chart, table)

@@ -18,7 +18,7 @@ from movierec_bench.reports.eda.numbers.columns import (
 )
 from movierec_bench.reports.eda.numbers.histories import MONTH, Histories
 from movierec_bench.reports.eda.pictures.charts import group_histograms, grouped_bars, histogram
-from movierec_bench.reports.eda.pictures.wording import count, decimal, share, some
+from movierec_bench.reports.eda.pictures.wording import count, decimal, duration, share, some
 from movierec_bench.reports.pages import Figure, Note, Part, Section
 
 
@@ -49,11 +49,12 @@ def _lengths(histories: Histories) -> Figure:
 
 def _months(histories: Histories) -> Figure:
     table = users.span_months(histories)
-    months = users.spans(histories) / MONTH
+    seconds = users.spans(histories)
+    months = seconds / MONTH
     notice = (
         f"{share((months < 1).mean())} of the users made all their rows within a month (30.44 days) and "
-        f"{share((months < 12).mean())} within a year; the median is {decimal(float(np.median(months)))} months, "
-        f"the longest {decimal(float(months.max()))}."
+        f"{share((months < 12).mean())} within a year; the median time is {duration(float(np.median(seconds)))}, the "
+        f"longest {duration(float(seconds.max()))}."
     )
     chart = histogram(table, USERS, "months between a user's first and last row", "users")
     return Figure("span-months", "Months between a user's first and last row", notice, chart, table)
@@ -70,7 +71,7 @@ def _one_day(histories: Histories) -> Figure:
         f"{share(within[SHARE_OF_ROWS])} of all rows."
     )
     series = {SHARE: "share of users", SHARE_OF_ROWS: "share of rows"}
-    chart = grouped_bars(table, DEFINITION, series, "a user's rows lie", "share (%)")
+    chart = grouped_bars(table, DEFINITION, series, "the user's rows lie", "share (%)", across=True)
     return Figure("one-day-users", "Users who came for one day only, by two definitions", notice, chart, table)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from movierec_bench.reports.eda.numbers.histories import DAY, MONTH
+
 
 def count(number: float) -> str:
     """A whole number with its thousands apart: 5,154,471."""
@@ -11,12 +13,12 @@ def count(number: float) -> str:
 
 
 def share(part: float) -> str:
-    """A share of 0 to 1 as a percentage; what is not nothing is not called 0 %, nor 100 % what is not all."""
+    """A share of 0 to 1 as a percentage; what is not nothing is not called 0%, nor what is not all 100%."""
     if 0 < part < 0.001:
-        return "under 0.1 %"
+        return "under 0.1%"
     if 0.999 < part < 1:
-        return "over 99.9 %"
-    return f"{100 * part:.1f} %" if 0 < part < 1 else f"{100 * part:.0f} %"
+        return "over 99.9%"
+    return f"{100 * part:.1f}%" if 0 < part < 1 else f"{100 * part:.0f}%"
 
 
 def decimal(number: float) -> str:
@@ -24,6 +26,14 @@ def decimal(number: float) -> str:
     if math.isnan(number):
         return "unknown"
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in the unit that suits it: 12 minutes, 3.5 days, 14 months."""
+    for unit, length in (("months", MONTH), ("days", DAY), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{decimal(seconds / length)} {unit}"
+    return f"{decimal(seconds)} seconds"
 
 
 def some(number: float, one: str, more: str) -> str:
