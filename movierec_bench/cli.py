@@ -221,6 +221,8 @@ def eda(
     pause: Annotated[float, typer.Option(help="Minutes without a row after which a new session begins.")] = 60.0,
     atomic: RunsAtomic = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    tracking_uri: TrackingUri = None,
+    no_track: NoTrack = False,
 ) -> None:
     """Draw what is in the data: one page that needs nothing else, and each picture as PNG and CSV."""
     from movierec_bench.reports.eda.command import eda as do
@@ -235,6 +237,8 @@ def eda(
         pause=pause,
         atomic=atomic,
         quiet=quiet,
+        tracking_uri=tracking_uri,
+        no_track=no_track,
     )
     _print(pictures.describe())
 

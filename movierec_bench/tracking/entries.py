@@ -120,8 +120,8 @@ class Parent(ABC):
         """Numbers of the whole, by names that MLflow takes."""
 
     @abstractmethod
-    def files(self) -> list[Path]:
-        """The artifacts; when they are as they were, the parent is."""
+    def files(self) -> list[tuple[Path, Optional[str]]]:
+        """Each artifact's file and its folder, None for the top; when the files are as they were, the parent is."""
 
     @abstractmethod
     def ended(self) -> Optional[int]:

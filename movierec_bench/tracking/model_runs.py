@@ -14,6 +14,7 @@ import yaml
 
 from movierec_bench.errors import DataError
 from movierec_bench.runs.folder import ModelFolder, RunFolder
+from movierec_bench.runs.pictures import PicturesFolder
 from movierec_bench.runs.records import BUDGET, DONE, RunManifest, Status
 from movierec_bench.schema import MAIN_METRIC
 from movierec_bench.tracking.entries import (
@@ -66,9 +67,13 @@ class Board(Parent):
         recalls = [status.metrics[MAIN_METRIC] for status in statuses if status is not None]
         return {f"best_{key_of(MAIN_METRIC)}": max(recalls)} if recalls else {}
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[tuple[Path, Optional[str]]]:
+        """The boards, the manifest and, where `eda` has drawn these very data beside the runs, its pictures."""
         boards = map(self._run.leaderboard, ("csv", "md", "html"))
-        return [*(path for path in boards if path.is_file()), self._run.manifest]
+        pictures = PicturesFolder.beside(self._run, self._manifest.dataset)
+        drawn = pictures.files() if pictures.is_of(self._manifest.data_hash) else []
+        own = [*(path for path in boards if path.is_file()), self._run.manifest]
+        return [*((path, None) for path in own), *((path, "eda") for path in drawn)]
 
     def ended(self) -> Optional[int]:
         return max((written(folder.status) for folder in self._folders() if folder.status.exists()), default=None)

@@ -87,9 +87,9 @@ class Search(Parent):
             },
         }
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[tuple[Path, Optional[str]]]:
         paths = (self._folder.trials_csv, self._folder.epochs_csv, self._config)
-        return [path for path in paths if path.is_file()]
+        return [(path, None) for path in paths if path.is_file()]
 
     def ended(self) -> Optional[int]:
         return written(self._folder.trials_csv)

@@ -210,11 +210,11 @@ class _Store:
             self._delete(child)
         self._mark_best()
         files = self.source.files()
-        state = hash_files(*files)
+        state = hash_files(*(path for path, _ in files))
         if self.parent.data.tags.get(BOARD) == state:
             return
-        for path in files:
-            self.client.log_artifact(self.parent_id, str(path))
+        for path, folder in files:
+            self.client.log_artifact(self.parent_id, str(path), folder)
         from mlflow.entities import RunTag
 
         tags = [RunTag(key, value) for key, value in self.source.tags().items()]

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional, Union
 
 from rich.console import Console
 from rich.progress import track as progress_bar
 
-from movierec_bench.data.atomic import MANIFEST, AtomicData, read_atomic, replaced_when_complete
+from movierec_bench.data.atomic import AtomicData, read_atomic, replaced_when_complete
 from movierec_bench.errors import ConfigError
 from movierec_bench.reports.eda.numbers.judged import BAD_BELOW, GOOD_FROM, Judgement, check_thresholds, judge
 from movierec_bench.reports.eda.page import build_page
 from movierec_bench.reports.pages import Page, write_page, write_png
 from movierec_bench.reports.user_segments import read_data
 from movierec_bench.runs.command import check_positive
-from movierec_bench.runs.files import write_csv, write_text
+from movierec_bench.runs.files import write_csv
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.opening import find_dataset
+from movierec_bench.runs.pictures import PicturesFolder
 from movierec_bench.schema import PathLike
+from movierec_bench.tracking.tracker import tracker
 
 logger = logging.getLogger(__name__)
 
-PAGE = "index.html"
 PAUSE_MINUTES = 60.0  # without a row, after which the next one begins a session
 _ATOMIC, _RUNS = "atomic_data", "runs"  # where the other commands put what they make, unless told otherwise
 
@@ -39,21 +39,24 @@ class Eda:
         folder: holds ``index.html``, and for each picture its ``NAME.png`` and ``NAME.csv``.
         pictures: their names, in the page's order.
         run: the run whose models judged the users; None without one.
+        tracking: one line that says where MLflow has them, or why not; None where there was nothing to do.
     """
 
     folder: Path
     pictures: tuple[str, ...]
     run: Optional[Path]
+    tracking: Optional[str] = None
 
     @property
     def page(self) -> Path:
         """The page, which needs none of the other files."""
-        return self.folder / PAGE
+        return PicturesFolder(self.folder).page
 
     def describe(self) -> str:
-        """What was written, and with which run."""
+        """What was written, with which run, and where it is tracked."""
         judged = f"users judged by the models of {self.run}" if self.run else "no run to judge the users by"
-        return f"wrote {self.page} and {len(self.pictures)} pictures as PNG and CSV beside it; {judged}"
+        written = f"wrote {self.page} and {len(self.pictures)} pictures as PNG and CSV beside it; {judged}"
+        return written if self.tracking is None else f"{written}\n{self.tracking}"
 
 
 def eda(
@@ -66,6 +69,8 @@ def eda(
     pause: float = PAUSE_MINUTES,
     atomic: Optional[PathLike] = None,
     quiet: bool = False,
+    tracking_uri: Optional[str] = None,
+    no_track: bool = False,
 ) -> Eda:
     """Draw what is in a data set: a page that needs nothing else, and each picture as PNG and CSV.
 
@@ -79,6 +84,8 @@ def eda(
         pause: a session ends with a pause of more than so many minutes.
         atomic: folder of the converted data sets; None: the run's, or ``atomic_data``.
         quiet: no progress bar.
+        tracking_uri: where the run is tracked, as in `track`; pictures beside the runs become its artifacts.
+        no_track: leave MLflow alone, as does ``MOVIEREC_BENCH_TRACK=0``.
 
     Returns:
         What was written.
@@ -90,23 +97,32 @@ def eda(
     check_positive("--pause", pause)
     check_thresholds(bad_below, good_from)
     data, judged_by = _data_and_run(dataset, run, atomic)
-    folder = Path(out) / data.name
+    folder = PicturesFolder(Path(out) / data.name)
     _check_target(folder)
     names = [name.strip() for name in judges.split(",")] if isinstance(judges, str) else judges
-    judgement: Union[Judgement, str]
-    if judged_by is None:
-        if names is not None:
-            raise ConfigError(f"there is no run of {data.name} for the judges to be of; name it with --run RUN")
-        judgement = (
-            f"To tell the users that every model does badly on takes a run of these data, and there is none in "
-            f"{_RUNS}/{data.name}. Make one with `python -m movierec_bench run --dataset {data.name}`, or name another "
-            "with --run, and make this page again."
-        )
-    else:
-        judgement = judge(judged_by, data.movies, names, bad_below, good_from)
-    page = build_page(data, judgement, pause)
-    _write(folder, data, page, quiet)
-    return Eda(folder, tuple(figure.name for figure in page.figures()), None if judged_by is None else judged_by.path)
+    page = build_page(data, _judgement(data, judged_by, names, bad_below, good_from), pause)
+    made = Eda(folder.path, tuple(figure.name for figure in page.figures()), judged_by.path if judged_by else None)
+    if judged_by is None or PicturesFolder.beside(judged_by, data.name).path != folder.path.resolve():
+        _write(folder, data, page, quiet)
+        return made
+    with tracker(judged_by, tracking_uri, no_track) as tracking:
+        _write(folder, data, page, quiet)
+    return replace(made, tracking=tracking.line)
+
+
+def _judgement(
+    data: AtomicData, run: Optional[RunFolder], judges: Optional[Sequence[str]], bad_below: float, good_from: float
+) -> Union[Judgement, str]:
+    """What the models of ``run`` say of the users; without a run, how to come by one."""
+    if run is not None:
+        return judge(run, data.movies, judges, bad_below, good_from)
+    if judges is not None:
+        raise ConfigError(f"there is no run of {data.name} for the judges to be of; name it with --run RUN")
+    return (
+        "To tell the users that every model does badly on takes a run of these data with a scored model, and there is "
+        f"none in {_RUNS}/{data.name}. Make one with `python -m movierec_bench run --dataset {data.name}`, or name "
+        "another with --run, and make this page again."
+    )
 
 
 def _data_and_run(
@@ -134,33 +150,31 @@ def _data_and_run(
     return data, found
 
 
-def _check_target(folder: Path) -> None:
+def _check_target(folder: PicturesFolder) -> None:
     """Refuse, before any work, to replace what is no earlier page of ours."""
-    if folder.exists() and not (folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))):
+    path = folder.path
+    if path.exists() and not (folder.manifest.is_file() or (path.is_dir() and not any(path.iterdir()))):
         raise ConfigError(
-            f"{folder} is there and was not made by eda; expected nothing, or earlier pictures to replace; move it "
+            f"{path} is there and was not made by eda; expected nothing, or earlier pictures to replace; move it "
             "away, or give another folder as --out"
         )
 
 
-def _write(folder: Path, data: AtomicData, page: Page, quiet: bool) -> None:
+def _write(target: PicturesFolder, data: AtomicData, page: Page, quiet: bool) -> None:
+    """Write the page, the pictures and their numbers: all of them, or none."""
     figures = page.figures()
-    manifest = {
-        "dataset": data.name,
-        "data_hash": data.data_hash,
-        "pictures": [figure.name for figure in figures],
-    }
     console = Console(stderr=True)
     hidden = quiet or not console.is_terminal
     try:
-        with replaced_when_complete(folder) as fresh:
+        with replaced_when_complete(target.path) as path:
+            fresh = PicturesFolder(path)
             for figure in progress_bar(figures, "pictures", console=console, disable=hidden, transient=True):
-                write_png(fresh / f"{figure.name}.png", figure)
-                write_csv(fresh / f"{figure.name}.csv", figure.to_frame())
-            write_page(fresh / PAGE, page)
-            write_text(fresh / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+                write_png(fresh.png(figure.name), figure)
+                write_csv(fresh.csv(figure.name), figure.to_frame())
+            write_page(fresh.page, page)
+            fresh.write_manifest(data.name, data.data_hash, [figure.name for figure in figures])
     except OSError as error:
         raise ConfigError(
-            f"{folder} cannot be written ({error.strerror}); expected room and permission to write there; free it, or "
-            "give another folder as --out"
+            f"{target.path} cannot be written ({error.strerror}); expected room and permission to write there; free "
+            "it, or give another folder as --out"
         ) from error
