@@ -34,6 +34,7 @@ from movierec_bench.mixing.ensemble import ensemble
 from movierec_bench.runs.command import hide_password
 from movierec_bench.runs.files import write_text, write_yaml
 from movierec_bench.runs.folder import ModelFolder, RunFolder
+from movierec_bench.runs.pictures import PicturesFolder
 from movierec_bench.runs.records import FAILED, SKIPPED, Seconds, Status
 from movierec_bench.tracking import tracker as tracking
 from movierec_bench.tracking.entries import COMPLETE, MODEL, as_params
@@ -147,6 +148,23 @@ def test_failed_and_skipped_models_are_there_with_their_reason(tracked: RunFolde
         assert child.info.status == "FAILED"
         assert (child.data.tags["status"], child.data.tags["error"]) == (status, reason)
         assert "recall_at_10" not in child.data.metrics
+
+
+def test_pictures_of_these_very_data_are_the_parents(tmp_path: Path, database: str) -> None:
+    there = made_up(tmp_path)
+    for dataset, data_hash in (("planted", there.read_manifest().data_hash), ("other", "0" * 16)):
+        pictures = PicturesFolder(tmp_path / "eda" / dataset)
+        pictures.write_manifest(dataset, data_hash, ["lengths"])
+        write_text(pictures.page, "<p>lengths")
+        pictures.png("lengths").write_bytes(b"PNG")
+    upload(there, database)
+    store = store_of(there, database)
+    drawn = {"eda/index.html", "eda/lengths.png", "eda/manifest.json"}
+    assert store.artifacts(store.parent) == {"leaderboard.csv", "manifest.json"} | drawn
+    pictures = PicturesFolder.beside(there, "planted")
+    assert pictures.is_of(there.read_manifest().data_hash) and not pictures.is_of("0" * 16)
+    write_text(pictures.manifest, "{")
+    assert not pictures.is_of(there.read_manifest().data_hash), "a damaged manifest is nobody's"
 
 
 def test_artifacts_lie_beside_the_runs(tracked: RunFolder) -> None:
