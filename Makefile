@@ -1,11 +1,11 @@
 # Everything runs in .venv, which `make setup` (or any target that needs it) makes.
 VENV := .venv
 PY := $(VENV)/bin/python
-SOURCES := movierec_bench tests benchmarks site_builder notebooks
+SOURCES := movierec_bench tests benchmarks site_builder notebooks faults
 
 PEERS := .venv-peers
 
-.PHONY: setup demo bench test test-all docs notebooks notebooks-owner format lint types clean
+.PHONY: setup demo bench test test-all faults docs notebooks notebooks-owner format lint types clean
 
 $(VENV)/installed: setup.cfg constraints.txt pyproject.toml
 	python3 -m venv $(VENV)
@@ -27,6 +27,9 @@ test: setup
 
 test-all: setup  ## also the complete pass over every catalogued model
 	$(PYTEST)
+
+faults: setup  ## break it in some 1,500 ways and check what is left; ONLY="run-fresh,convert" for a part
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(PY) -m faults $(if $(ONLY),--scenes $(ONLY))
 
 $(PEERS)/installed: benchmarks/peers-requirements.txt
 	python3 -m venv $(PEERS)
