@@ -120,8 +120,8 @@ def _judgement(
         raise ConfigError(f"there is no run of {data.name} for the judges to be of; name it with --run RUN")
     return (
         "To tell the users that every model does badly on takes a run of these data with a scored model, and there is "
-        f"none in {_RUNS}/{data.name}. Make one with `python -m movierec_bench run --dataset {data.name}`, or name "
-        "another with --run, and make this page again."
+        f"none in {_RUNS}/{data.name}. Make one with: python -m movierec_bench run --dataset {data.name}. Or name "
+        "another with --run. Then make this page again."
     )
 
 

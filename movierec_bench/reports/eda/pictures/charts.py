@@ -18,6 +18,8 @@ PERCENT = ".0%"
 _MAP_HEIGHT = 360  # pixels of a map whose rows are numbers
 _MOST_NAMED = 30  # numbers along a side of a map that each get a place of their own
 _TICKS = 6
+_NAME = 150  # pixels of a category's name
+_LOWEST = 120  # pixels of a chart of few categories, which still has the axis's title beside it
 _LETTER, _PHONE = 6.8, 330  # pixels of a label's letter, and of an axis on a phone
 _END = "_end"  # what a column of numbers is called where its cells end
 
@@ -88,12 +90,12 @@ def grouped_bars(
     chart = alt.Chart(values).mark_bar()
     if across:
         return chart.encode(
-            y=alt.Y(f"{x}:O", sort=None, title=x_title),
+            y=alt.Y(f"{x}:O", sort=None, title=x_title, axis=alt.Axis(labelLimit=_NAME)),
             yOffset=alt.YOffset(f"{SERIES}:N", sort=order),
             x=alt.X(f"{VALUE}:Q", title=y_title, axis=percent_axis()),
             color=colour,
             tooltip=tooltip,
-        ).properties(height=STEP * len(table) * max(1, len(series) / 2))
+        ).properties(height=max(_LOWEST, STEP * len(table) * max(1, len(series) / 2)))
     return chart.encode(
         x=alt.X(f"{x}:O", sort=None, title=x_title, axis=_steps_axis(table[x])),
         xOffset=alt.XOffset(f"{SERIES}:N", sort=order),
@@ -109,11 +111,11 @@ def lying_bars(table: pd.DataFrame, y: str, x: str, y_title: str, x_title: str) 
         alt.Chart(table)
         .mark_bar()
         .encode(
-            y=alt.Y(f"{y}:N", sort=None, title=y_title),
-            x=alt.X(f"{x}:Q", title=x_title, axis=alt.Axis(labelOverlap=True, tickCount=_TICKS)),
+            y=alt.Y(f"{y}:N", sort=None, title=y_title, axis=alt.Axis(labelLimit=_NAME)),
+            x=alt.X(f"{x}:Q", title=x_title, axis=alt.Axis(labelOverlap=True, tickCount=_TICKS, format="~s")),
             tooltip=list(table.columns),
         )
-        .properties(height=STEP * len(table))
+        .properties(height=max(_LOWEST, STEP * len(table)))
     )
 
 
@@ -204,7 +206,11 @@ def _side(
 ) -> dict[str, Union[alt.X, alt.Y, str]]:
     if pd.api.types.is_numeric_dtype(table[column]):
         if not _on_numbers(table, column):
-            return {channel: kind(f"{column}:O", title=title, axis=alt.Axis(labelAngle=0, labelOverlap=True))}
+            return {
+                channel: kind(
+                    f"{column}:O", title=title, axis=alt.Axis(labelAngle=0, labelOverlap=True, labelSeparation=4)
+                )
+            }
         scale = alt.Scale(zero=False, nice=False)
         axis = alt.Axis(format="d", tickMinStep=1, labelOverlap=True)
         return {channel: kind(f"{column}:Q", title=title, scale=scale, axis=axis), f"{channel}2": f"{column}{_END}:Q"}

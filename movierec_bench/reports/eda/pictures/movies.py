@@ -129,7 +129,8 @@ def _below(histories: Histories) -> Figure:
 
 def _dropped(histories: Histories) -> Figure:
     table = movies.dropped_below(histories)
-    keeping = table[table[DROPPED_SHARE] < 1]
+    kept = table[table[DROPPED_SHARE] < 1]
+    keeping = kept[kept[FLOOR] >= movies.ZOOM] if (kept[FLOOR] >= movies.ZOOM).any() else kept
     chosen = keeping.iloc[sorted({0, len(keeping) // 2, len(keeping) - 1})] if len(keeping) else table.iloc[:1]
     told = [
         f"{count(row[FLOOR])} rows drops {share(row[DROPPED_SHARE])} of the movies and "

@@ -63,7 +63,7 @@ def _gaps(histories: Histories) -> Figure:
         )
     else:
         notice = "No user has more than one row."
-    chart = lying_bars(table, GAP, ROWS, "time since the user's row before", "rows")
+    chart = lying_bars(table, GAP, ROWS, "time since row before", "rows")
     return Figure("gaps", "How soon one row follows another", notice, chart, table)
 
 

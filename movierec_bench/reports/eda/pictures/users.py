@@ -71,7 +71,7 @@ def _one_day(histories: Histories) -> Figure:
         f"{share(within[SHARE_OF_ROWS])} of all rows."
     )
     series = {SHARE: "share of users", SHARE_OF_ROWS: "share of rows"}
-    chart = grouped_bars(table, DEFINITION, series, "the user's rows lie", "share (%)", across=True)
+    chart = grouped_bars(table, DEFINITION, series, "rows lie", "share (%)", across=True)
     return Figure("one-day-users", "Users who came for one day only, by two definitions", notice, chart, table)
 
 
