@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from movierec_bench.data.atomic import convert
+    from movierec_bench.data.convert import convert
     from movierec_bench.errors import BenchError, ConfigError, DataError, ModelError
     from movierec_bench.execution.run import run
     from movierec_bench.mixing.ensemble import ensemble
@@ -51,7 +51,7 @@ _HOMES = {
     "ConfigError": "errors",
     "DataError": "errors",
     "ModelError": "errors",
-    "convert": "data.atomic",
+    "convert": "data.convert",
     "eda": "reports.eda.command",
     "ensemble": "mixing.ensemble",
     "leaderboard": "reports.leaderboard",

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from movierec_bench.errors import BenchError, ConfigError
-from movierec_bench.schema import MAIN_METRIC
+from movierec_bench.schema import MAIN_METRIC, NO_TIMES
 
 if TYPE_CHECKING:
     from movierec_bench.reports.leaderboard import Board
@@ -47,22 +47,45 @@ Configs = Annotated[Optional[Path], typer.Option(help="A folder laid out like re
 @app.command()
 def convert(
     data: Annotated[
-        Optional[Path], typer.Option(help="The competition's files; RecBole's ml-100k when left out.")
+        Optional[Path],
+        typer.Option(help="A competition's folder, a file of rows, a MovieLens release, or a RecBole folder; else ml-100k."),
     ] = None,
     name: Annotated[Optional[str], typer.Option(help="Name of the data set; the folder's when left out.")] = None,
     out: Atomic = Path("atomic_data"),
+    columns: Annotated[
+        Optional[str], typer.Option(help="Unusual column names, or places: user=u,item=i,time=t,rating=r.")
+    ] = None,
+    min_rating: Annotated[Optional[float], typer.Option(help="Drop rows rated lower.")] = None,
+    min_rows: Annotated[Optional[int], typer.Option(help="Drop users with fewer rows.")] = None,
+    min_item_rows: Annotated[Optional[int], typer.Option(help="Drop movies with fewer rows.")] = None,
+    train: Annotated[Optional[Path], typer.Option(help="Training rows of data that come split.")] = None,
+    valid: Annotated[Optional[Path], typer.Option(help="Their validation rows; may be left out.")] = None,
+    test: Annotated[Optional[Path], typer.Option(help="Their test rows.")] = None,
 ) -> None:
-    """Check the competition's files and write them as RecBole atomic files."""
-    from movierec_bench.data.atomic import convert as do
+    """Check a competition's files, or any log of users and items, and write them as RecBole atomic files."""
+    from movierec_bench.data.convert import convert as do
 
-    folder = do(data=data, name=name, out=out)
-    counts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["counts"]
+    folder = do(
+        data=data,
+        name=name,
+        out=out,
+        columns=columns,
+        min_rating=min_rating,
+        min_rows=min_rows,
+        min_item_rows=min_item_rows,
+        train=train,
+        valid=valid,
+        test=test,
+    )
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    counts = manifest["counts"]
     headline = ("interactions", "users", "movies")
     _print(f"{folder}: " + ", ".join(f"{counts[what]:,} {what}" for what in headline))
     for what, count in counts.items():
         if what not in headline and count:
             _print(f"  {what.replace('_', ' ')}: {count:,}")
-    _print("next: python -m movierec_bench run --models fast")
+    protocol = "given" if manifest.get("parts") else "random" if manifest.get("times") == NO_TIMES else ""
+    _print(f"next: python -m movierec_bench run --models fast{protocol and f' --protocol {protocol}'}")
 
 
 @app.command()

@@ -12,10 +12,11 @@ from typing import Union
 
 PathLike = Union[str, "os.PathLike[str]"]
 
-# -- columns of every table of ours (the competition's id space) ------------------------------
+# -- columns of every table of ours (the data's own ids) --------------------------------------
 USER = "user"
 ITEM = "item"
 TIME = "time"
+RATING = "rating"
 RANK = "rank"
 SCORE = "score"
 TITLE = "title"
@@ -25,6 +26,9 @@ GENRE = "genre"
 DIRECTOR = "director"
 WRITER = "writer"
 HEAD, RELATION, TAIL = "head", "relation", "tail"
+
+# What the times of a data set are: seconds since 1970; places in each user's log; or unknown, and 0 everywhere.
+DATES, POSITIONS, NO_TIMES = "dates", "positions", "none"
 
 INTERACTION_COLUMNS = (USER, ITEM, TIME)
 TOPK_COLUMNS = (USER, ITEM, RANK, SCORE)

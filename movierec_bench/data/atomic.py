@@ -11,37 +11,42 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 import pandas as pd
 
 from movierec_bench.data.atomic_format import (
+    PARTS,
     SUFFIXES,
     build_tables,
+    decade_of,
     decode_token,
     encode_token,
     movie_entity,
-    read_movies,
+    read_items,
     read_triples,
+    unique_ids,
     write_table,
 )
-from movierec_bench.data.competition import (
-    ML100K,
-    Competition,
-    first_of_each_pair,
-    read_competition,
-    read_ml100k,
-    recbole_columns,
-)
+from movierec_bench.data.competition import recbole_columns
 from movierec_bench.data.delimited import DelimitedText, problem, read_bytes
+from movierec_bench.data.log_columns import read_columns
+from movierec_bench.data.source_data import SourceData, unite_movies
 from movierec_bench.data.vocabulary import Vocabulary
 from movierec_bench.errors import ConfigError
-from movierec_bench.schema import ITEM, USER, PathLike
+from movierec_bench.schema import (
+    DATES,
+    DECADE,
+    ITEM,
+    TIME,
+    USER,
+    YEAR,
+)
 
 __all__ = [
     "AtomicData",
-    "convert",
+    "check_target",
     "decode_token",
     "encode_token",
     "movie_entity",
@@ -52,9 +57,12 @@ __all__ = [
 
 
 MANIFEST = "manifest.json"
-FORMAT = 1  # of the files and the manifest; goes up when a reader of the old one would misread the new one
+# Of the files and the manifest: a competition's, and any other data's, which a reader of the first would misread.
+FORMAT, ANY_LOG = 1, 2
 
 _NAME = re.compile(r"\w[\w.-]*")
+_HASHED_AT_ONCE = 1 << 22  # bytes
+_NUMBERS, _TEXTS = "numbers", "texts"  # what ids are
 _CONVERT_AGAIN = "run `python -m movierec_bench convert` again"
 
 
@@ -65,11 +73,14 @@ class AtomicData:
     Attributes:
         name: the data set's name, which is its folder's.
         folder: where its files are.
-        interactions: int64 user, item, time (unix seconds), in file order, one row a (user, item) pair.
-        movies: as in `Competition`, with decade besides ("1990", or "" where the year is unknown).
+        interactions: user, item (int64 or str), time (int64, as ``times`` says), in file order, one row a
+            (user, item) pair.
+        movies: as in `SourceData`, with decade besides ("1990", or "" where the year is unknown).
         triples: str head, relation, tail; the entity of movie 318 is "movie:318".
         vocabulary: every user of the interactions and every movie of the item file.
         data_hash: 16 hexadecimal digits, equal for equal atomic files.
+        times: what the times are: ``schema.DATES``, ``POSITIONS`` or ``NO_TIMES``.
+        parts: as in `SourceData`.
     """
 
     name: str
@@ -79,40 +90,17 @@ class AtomicData:
     triples: pd.DataFrame
     vocabulary: Vocabulary
     data_hash: str
+    times: str = DATES
+    parts: Optional[np.ndarray] = None
 
 
-def convert(data: Optional[PathLike] = None, name: Optional[str] = None, out: PathLike = "atomic_data") -> Path:
-    """Turn a competition's files into atomic files.
-
-    Args:
-        data: the competition's folder; without it, RecBole's packaged ml-100k.
-        name: of the data set; by default the folder's own name, or ``ml-100k``.
-        out: folder that gets a folder ``name``; one that `convert` made there earlier is replaced.
-
-    Returns:
-        The folder written.
-
-    Raises:
-        DataError: the files are not as expected; nothing is written.
-        ConfigError: a name or a folder that cannot be used; nothing is written.
-    """
-    out = Path(out)
-    if name is None:
-        name = ML100K if data is None else Path(data).resolve().name
-    if data is not None and name == ML100K:
-        raise ConfigError(
-            f"the name {ML100K} is taken: for it RecBole loads its packaged data, not {data}; "
-            "expected another name; give one with --name"
-        )
-    _check_target(out, name)
-    return write_atomic(read_ml100k() if data is None else read_competition(Path(data)), out, name)
-
-
-def write_atomic(competition: Competition, out: Path, name: str) -> Path:
+def write_atomic(source: SourceData, out: Path, name: str) -> Path:
     """Write ``out/name/name.{inter,item,user,kg,link}`` and ``manifest.json``: all of them, or none.
 
+    Data that came split have their parts besides, in ``name.{train,valid,test}.inter``.
+
     Args:
-        competition: what to write; the names of genres and persons are not empty.
+        source: what to write; the names of genres and persons are not empty.
         out: made if it is not there.
         name: letters, digits, ``.``, ``_`` and ``-``.
 
@@ -123,21 +111,21 @@ def write_atomic(competition: Competition, out: Path, name: str) -> Path:
         ConfigError: ``name`` or ``out`` cannot be used, or a folder that is not ours is in the way.
     """
     out = Path(out)
-    _check_target(out, name)
-    tables = build_tables(competition.ratings, competition.movies)
+    check_target(out, name)
+    tables = build_tables(source)
     triples = len(next(iter(tables["kg"].values())))
     try:
         with replaced_when_complete(out / name) as folder:
             for suffix, table in tables.items():
                 write_table(folder / f"{name}.{suffix}", table)
-            _write_manifest(folder, name, competition.source, {**competition.counts, "triples": triples})
+            _write_manifest(folder, name, source, {**source.counts, "triples": triples})
     except OSError as error:
         raise _unwritable(out / name, error) from error
     return out / name
 
 
 def read_atomic(folder: Path) -> AtomicData:
-    """Read atomic files: ours, or others in RecBole's format with integer user and item ids.
+    """Read atomic files: ours, or others in RecBole's format.
 
     In files that are not ours ``.item``, ``.kg`` and ``.link`` may be missing, and a repeated
     (user, item) pair keeps its first row.
@@ -155,54 +143,99 @@ def read_atomic(folder: Path) -> AtomicData:
         raise problem(str(folder), found, expected, "make them with `python -m movierec_bench convert`")
     hashes = _hash_files(folder, name)
     ours = (folder / MANIFEST).is_file()
-    if ours:
-        _check_manifest(folder, name, hashes)
-    interactions = _read_interactions(folder / f"{name}.inter", ours)
-    movies = read_movies(folder / f"{name}.item", pd.unique(interactions[ITEM]), encoded=ours)
+    manifest = _read_manifest(folder, name, hashes) if ours else {}
+    interactions, times = _read_interactions(folder / f"{name}.inter", manifest, ours)
+    listed, known = read_items(folder / f"{name}.item", encoded=ours)
+    rated = unique_ids(interactions[ITEM])
+    movies, rated = unite_movies(rated, listed, known)
+    if rated.dtype == object and interactions[ITEM].dtype == np.int64:  # numbers here, and other names in the item file
+        interactions[ITEM] = interactions[ITEM].astype(str)
+    movies[DECADE] = movies[YEAR].map(decade_of)
     triples = read_triples(folder / f"{name}.kg", folder / f"{name}.link", encoded=ours)
-    vocabulary = Vocabulary(np.sort(pd.unique(interactions[USER])), movies[ITEM].to_numpy())
-    return AtomicData(name, folder, interactions, movies, triples, vocabulary, _data_hash(hashes))
+    vocabulary = Vocabulary(unique_ids(interactions[USER]), movies[ITEM].to_numpy())
+    parts = manifest.get("parts")
+    return AtomicData(
+        name,
+        folder,
+        interactions,
+        movies,
+        triples,
+        vocabulary,
+        _data_hash(hashes),
+        manifest.get("times", times),
+        None if parts is None else np.repeat(np.arange(len(PARTS), dtype=np.int8), [parts[part] for part in PARTS]),
+    )
 
 
-def _read_interactions(path: Path, ours: bool) -> pd.DataFrame:
-    columns = recbole_columns(fractional=not ours)
-    rows = DelimitedText.open(path, "\t", [column.heading for column in columns]).numbers(columns)
-    return rows if ours else first_of_each_pair(rows)
+def _read_interactions(path: Path, manifest: Mapping[str, Any], ours: bool) -> tuple[pd.DataFrame, str]:
+    """The rows [user, item, time], and what their times are."""
+    user, item, time = recbole_columns()
+    text = DelimitedText.open(path, "\t", [user.heading, item.heading])
+    has_times = time.heading in text.headings
+    if ours and set(manifest.get("ids", {}).values()) <= {_NUMBERS}:
+        rows = text.numbers([user, item, time] if has_times else [user, item])
+        return rows if has_times else rows.assign(**{TIME: 0}), DATES
+    headings = {USER: user.heading, ITEM: item.heading, **({TIME: time.heading} if has_times else {})}
+    log = read_columns(text, headings, with_rating=False, decode=decode_token if ours else None)
+    rows, first = log.to_frame(), log.first_of_each_pair()
+    return (rows if first.all() else rows[first].reset_index(drop=True)), log.times
 
 
-def _write_manifest(folder: Path, name: str, source: str, counts: Mapping[str, int]) -> None:
+def _write_manifest(folder: Path, name: str, source: SourceData, counts: Mapping[str, int]) -> None:
     hashes = _hash_files(folder, name)
-    manifest = {
+    manifest: dict[str, Any] = {
         "format": FORMAT,
         "name": name,
-        "source": source,
+        "source": source.source,
         "data_hash": _data_hash(hashes),
         "counts": dict(counts),
         "sha256": {f"{name}.{suffix}": digest for suffix, digest in hashes.items()},
     }
+    ids = {column: _NUMBERS if source.ratings[column].dtype == np.int64 else _TEXTS for column in (USER, ITEM)}
+    more = {"found": dict(source.found), "ids": ids, "times": source.times, "parts": _part_sizes(source)}
+    if more != {"found": {}, "ids": dict.fromkeys(ids, _NUMBERS), "times": DATES, "parts": None}:
+        manifest.update({**more, "format": ANY_LOG})
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     (folder / MANIFEST).write_bytes(text.encode("utf-8"))
 
 
-def _check_manifest(folder: Path, name: str, hashes: Mapping[str, str]) -> None:
+def _part_sizes(source: SourceData) -> Optional[dict[str, int]]:
+    """Rows of each part, which stand one after the other."""
+    if source.parts is None:
+        return None
+    return dict(zip(PARTS, np.bincount(source.parts, minlength=len(PARTS)).tolist()))
+
+
+def _read_manifest(folder: Path, name: str, hashes: Mapping[str, str]) -> dict[str, Any]:
+    """The manifest of a data set of ours. Raises DataError where the files are not those it vouches for."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(read_bytes(path).decode("utf-8"))
         written_format, written = manifest["format"], dict(manifest["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise problem(str(path), f"is damaged ({error!r})", "what convert wrote", _CONVERT_AGAIN) from error
-    if written_format != FORMAT:
-        raise problem(str(path), f"has format {written_format}", f"format {FORMAT}", _CONVERT_AGAIN)
+    if written_format not in (FORMAT, ANY_LOG):
+        found, expected = f"has format {written_format}", f"format {FORMAT} or {ANY_LOG}"
+        raise problem(str(path), found, expected, _CONVERT_AGAIN)
     for suffix in SUFFIXES:
         file = f"{name}.{suffix}"
         if written.get(file) != hashes.get(suffix):
             raise problem(str(folder / file), "is not what convert wrote", "an unchanged file", _CONVERT_AGAIN)
+    return dict(manifest)
 
 
 def _hash_files(folder: Path, name: str) -> dict[str, str]:
     """Sha256 of every atomic file that is there, by suffix."""
     paths = {suffix: folder / f"{name}.{suffix}" for suffix in SUFFIXES}
-    return {suffix: hashlib.sha256(path.read_bytes()).hexdigest() for suffix, path in paths.items() if path.is_file()}
+    return {suffix: _sha256(path) for suffix, path in paths.items() if path.is_file()}
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_HASHED_AT_ONCE):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _data_hash(hashes: Mapping[str, str]) -> str:
@@ -210,7 +243,7 @@ def _data_hash(hashes: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode("ascii")).hexdigest()[:16]
 
 
-def _check_target(out: Path, name: str) -> None:
+def check_target(out: Path, name: str) -> None:
     """Refuse, before any work, a name or a place that cannot take a data set."""
     if not _NAME.fullmatch(name):
         raise ConfigError(

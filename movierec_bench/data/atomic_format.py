@@ -16,8 +16,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from movierec_bench.data.competition import ITEM_COLUMN, ML100K_FIELDS, YEAR_COLUMN, recbole_columns
+from movierec_bench.data.competition import ML100K_FIELDS, YEAR_COLUMN, recbole_columns
 from movierec_bench.data.delimited import DelimitedText
+from movierec_bench.data.log import as_ids
+from movierec_bench.data.log_columns import IdColumn
+from movierec_bench.data.source_data import SourceData
 from movierec_bench.schema import (
     DECADE,
     ENTITY_FIELD,
@@ -27,6 +30,7 @@ from movierec_bench.schema import (
     ITEM,
     ITEM_FEATURES,
     ITEM_FIELD,
+    NO_TIMES,
     RELATION,
     RELATION_FIELD,
     TAIL,
@@ -38,9 +42,10 @@ from movierec_bench.schema import (
     YEAR,
 )
 
-SUFFIXES = ("inter", "item", "user", "kg", "link")
+PARTS = ("train", "valid", "test")
+SUFFIXES = ("inter", "item", "user", "kg", "link", *(f"{part}.inter" for part in PARTS))
 
-Table = Mapping[str, Union[np.ndarray, list[str]]]  # RecBole's headings -> values
+Table = Mapping[str, Union[np.ndarray, list[str], pa.Array]]  # RecBole's headings -> values
 
 _ITEM_HEADING = f"{ITEM_FIELD}:token"
 _LINK_HEADINGS = (_ITEM_HEADING, f"{ENTITY_FIELD}:token")
@@ -56,6 +61,8 @@ _FEATURE_HEADINGS = {
 NA_WORDS = frozenset(
     ["#n/a", "#na", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>", "n/a", "na", "nan", "none", "null"]
 )
+_ROWS_AT_ONCE = 1 << 20  # written at once: ids that are texts are spelled out only then
+_ID_COLUMN = IdColumn(_ITEM_HEADING, ITEM)
 _YEAR_COLUMN = replace(YEAR_COLUMN, fractional=True)
 _UNSAFE = re.compile(r'[\x00-\x20"%\x7f]')
 _ENCODED = re.compile(r"%([0-9A-F]{2})")
@@ -85,7 +92,7 @@ def _encode_words(words: Sequence[str]) -> str:
     return " ".join(map(encode_token, words))
 
 
-def movie_entity(item: int) -> str:
+def movie_entity(item: Union[int, str]) -> str:
     """The knowledge graph's name of a movie."""
     return f"movie:{item}"
 
@@ -95,24 +102,44 @@ def decade_of(year: float) -> str:
     return "" if np.isnan(year) else str(int(year) // 10 * 10)
 
 
-def build_tables(ratings: pd.DataFrame, movies: pd.DataFrame) -> dict[str, Table]:
-    """The columns of every atomic file, by suffix.
-
-    Args:
-        ratings: as in `Competition`.
-        movies: as in `Competition`.
-    """
-    movies = movies.assign(**{DECADE: movies[YEAR].map(decade_of)})
-    headings = [column.heading for column in recbole_columns()]
+def build_tables(source: SourceData) -> dict[str, Table]:
+    """The columns of every atomic file, by suffix; those of the parts only where the data came split."""
+    movies = source.movies.assign(**{DECADE: source.movies[YEAR].map(decade_of)})
     items = movies[ITEM].to_numpy()
-    triples = zip(*_build_triples(movies))
-    return {
-        "inter": {heading: ratings[name].to_numpy() for heading, name in zip(headings, (USER, ITEM, TIME))},
+    triples = list(zip(*_build_triples(movies))) or [()] * len(_TRIPLE_HEADINGS)
+    entities = [encode_token(movie_entity(item)) for item in items]
+    tables = {
+        "inter": _inter_table(source.ratings, source.times),
         "item": _item_table(movies),
-        "user": {f"{USER_FIELD}:token": np.sort(ratings[USER].unique())},
+        "user": {f"{USER_FIELD}:token": _encode_ids(unique_ids(source.ratings[USER]))},
         "kg": {heading: list(map(encode_token, column)) for heading, column in zip(_TRIPLE_HEADINGS, triples)},
-        "link": dict(zip(_LINK_HEADINGS, (items, [movie_entity(item) for item in items]))),
+        "link": dict(zip(_LINK_HEADINGS, (_encode_ids(items), entities))),
     }
+    if source.parts is not None:
+        for number, part in enumerate(PARTS):
+            rows = source.ratings[source.parts == number]
+            if len(rows):
+                tables[f"{part}.inter"] = _inter_table(rows, source.times)
+    return tables
+
+
+def unique_ids(values: pd.Series) -> np.ndarray:
+    """The ids in a column, each once, ascending: int64, or str objects."""
+    return np.sort(np.asarray(values.unique()))
+
+
+def _inter_table(rows: pd.DataFrame, times: str) -> Table:
+    names = (USER, ITEM) if times == NO_TIMES else (USER, ITEM, TIME)
+    headings = [column.heading for column in recbole_columns()]
+    return {heading: _encode_ids(rows[name].to_numpy()) for heading, name in zip(headings, names)}
+
+
+def _encode_ids(values: np.ndarray) -> Union[np.ndarray, pa.Array]:
+    """Numbers as they are; strings encoded, each different one once."""
+    if values.dtype != object:
+        return values
+    codes, ids = pd.factorize(values)
+    return pa.DictionaryArray.from_arrays(codes.astype(np.int32), [encode_token(text) for text in ids])
 
 
 def _item_table(movies: pd.DataFrame) -> Table:
@@ -124,15 +151,18 @@ def _item_table(movies: pd.DataFrame) -> Table:
     }
     # RecBole cannot load a column without a single value, so such a column is left out.
     filled = {_FEATURE_HEADINGS[name]: values for name, values in texts.items() if any(values)}
-    return {_ITEM_HEADING: movies[ITEM].to_numpy(), **filled}
+    return {_ITEM_HEADING: _encode_ids(movies[ITEM].to_numpy()), **filled}
 
 
 def _build_triples(movies: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Movie-decade, -genre, -director and -writer triples, in the movies' order.
 
     A person is one entity, directing or writing. RecBole's knowledge-aware datasets drop the
-    interactions of a movie without a triple, so one that nothing is known of gets the decade "unknown".
+    interactions of a movie without a triple, so one that nothing is known of gets the decade "unknown";
+    there are no triples at all where nothing is known of any movie.
     """
+    if not movies[DECADE].any() and not any(movies[feature].map(len).any() for feature in ITEM_FEATURES):
+        return []
     triples: list[tuple[str, str, str]] = []
     for item, decade, *features in movies[[ITEM, DECADE, *ITEM_FEATURES]].itertuples(index=False):
         tails = [(DECADE, f"{DECADE}:{decade}")] if decade else []
@@ -146,46 +176,56 @@ def _build_triples(movies: pd.DataFrame) -> list[tuple[str, str, str]]:
 
 def write_table(path: Path, table: Table) -> None:
     """Write one atomic file. Raises OSError."""
+    rows = pa.table({heading: pa.array(values) for heading, values in table.items()})
     with path.open("wb") as file:
         file.write(("\t".join(table) + "\n").encode("utf-8"))
-        pyarrow.csv.write_csv(
-            pa.table({heading: pa.array(values) for heading, values in table.items()}),
-            file,
-            pyarrow.csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none"),
-        )
+        for start in range(0, rows.num_rows, _ROWS_AT_ONCE):
+            part = rows.slice(start, _ROWS_AT_ONCE)
+            pyarrow.csv.write_csv(
+                pa.table({heading: _spelled_out(part[heading]) for heading in table}),
+                file,
+                pyarrow.csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none"),
+            )
 
 
-def read_movies(path: Path, rated: np.ndarray, encoded: bool) -> pd.DataFrame:
-    """The movies of an item file and the rated ones it lacks, as in `AtomicData`.
+def _spelled_out(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    return values.cast(pa.string()) if pa.types.is_dictionary(values.type) else values
+
+
+def read_items(path: Path, encoded: bool) -> tuple[np.ndarray, dict[str, dict[Any, Any]]]:
+    """The movies of an item file.
 
     Args:
         path: a ``.item`` file; may be missing.
-        rated: int64 [n], movies that must be there.
         encoded: the file's texts were made by `encode_token`.
 
+    Returns:
+        The movies' ids in the file's order, int64 or str objects; and what is known of them, by feature and id. Of a
+        movie that is named twice the first line counts.
+
     Raises:
-        DataError: an id or a year is not a number.
+        DataError: an id is missing, or a year is not a number.
     """
-    rows = _read_item_rows(path, encoded) if path.is_file() else {}
-    items = np.union1d(np.fromiter(rows, dtype=np.int64, count=len(rows)), rated)
-    unknown: dict[str, Any] = {TITLE: "", YEAR: np.nan, **dict.fromkeys(ITEM_FEATURES, ())}
-    movies = pd.DataFrame({ITEM: items})
-    for feature, nothing in unknown.items():
-        movies[feature] = [rows.get(item, unknown).get(feature, nothing) for item in items.tolist()]
-    movies[YEAR] = movies[YEAR].astype(np.float64)
-    movies[DECADE] = movies[YEAR].map(decade_of)
-    return movies
-
-
-def _read_item_rows(path: Path, encoded: bool) -> dict[int, dict[str, Any]]:
+    if not path.is_file():
+        return np.zeros(0, dtype=np.int64), {}
     text = DelimitedText.open(path, "\t", [_ITEM_HEADING])
     known = {heading: feature for heading, feature in _readable_headings().items() if heading in text.headings}
-    rows: dict[int, dict[str, Any]] = {}
+    movies: dict[str, dict[str, Any]] = {}
     for where, (item, *values) in text.rows([_ITEM_HEADING, *known]):
         features = zip(known.items(), values)
         movie = {name: _parse_feature(name, heading, text, encoded, where) for (heading, name), text in features}
-        rows.setdefault(ITEM_COLUMN.parse(item, where), movie)
-    return rows
+        movies.setdefault(_parse_id(item, encoded, where), movie)
+    ids = as_ids(list(movies))
+    by_feature = {
+        feature: {item: movie[feature] for item, movie in zip(ids.tolist(), movies.values())}
+        for feature in known.values()
+    }
+    return ids, by_feature
+
+
+def _parse_id(text: str, encoded: bool, where: str) -> str:
+    item = _ID_COLUMN.parse(text, where)
+    return decode_token(item) if encoded else item
 
 
 def _readable_headings() -> dict[str, str]:
@@ -221,7 +261,7 @@ def read_triples(kg_path: Path, link_path: Path, encoded: bool) -> pd.DataFrame:
         DataError: malformed lines.
     """
     decode = decode_token if encoded else str
-    links = _read_links(link_path) if link_path.is_file() else {}
+    links = _read_links(link_path, encoded) if link_path.is_file() else {}
     triples: list[tuple[str, str, str]] = []
     if kg_path.is_file():
         rows = DelimitedText.open(kg_path, "\t", _TRIPLE_HEADINGS, may_be_empty=True).rows(_TRIPLE_HEADINGS)
@@ -230,6 +270,6 @@ def read_triples(kg_path: Path, link_path: Path, encoded: bool) -> pd.DataFrame:
     return pd.DataFrame(triples, columns=[HEAD, RELATION, TAIL], dtype=object)
 
 
-def _read_links(path: Path) -> dict[str, str]:
+def _read_links(path: Path, encoded: bool) -> dict[str, str]:
     rows = DelimitedText.open(path, "\t", _LINK_HEADINGS, may_be_empty=True).rows(_LINK_HEADINGS)
-    return {entity: movie_entity(ITEM_COLUMN.parse(item, where)) for where, (item, entity) in rows}
+    return {entity: movie_entity(_parse_id(item, encoded, where)) for where, (item, entity) in rows}

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 
 from movierec_bench.data.delimited import DelimitedText, NumberColumn, find_file, problem, read_bytes
+from movierec_bench.data.log import Log
+from movierec_bench.data.source_data import SourceData
 from movierec_bench.schema import (
     DIRECTOR,
     GENRE,
@@ -61,25 +63,7 @@ YEAR_COLUMN = NumberColumn(YEAR, YEAR, "a release year", 1994, low=1870, high=21
 _YEAR_IN_TITLE = re.compile(r"\(([0-9]{4})(?:[-\u2013](?:[0-9]{4})?)?\)\W*$")  # (1994), (1975-1979), (2007-)
 
 
-@dataclass(frozen=True)
-class Competition:
-    """What a competition's files hold, checked.
-
-    Attributes:
-        ratings: int64 user, item, time (unix seconds), in file order, one row a (user, item) pair.
-        movies: one row a movie, ascending item: item int64, title str ("" unknown), year float64 (NaN unknown),
-            genre, director and writer tuples of str, sorted. Every rated movie is there, and the never-rated ones.
-        counts: what was read, repaired and left out.
-        source: where the data come from, without a path.
-    """
-
-    ratings: pd.DataFrame
-    movies: pd.DataFrame
-    counts: dict[str, int]
-    source: str
-
-
-def read_competition(folder: Path) -> Competition:
+def read_competition(folder: Path) -> SourceData:
     """Read a folder of competition files, each plain or gzipped (``name.gz``).
 
     Repaired and counted: a repeated (user, item) pair keeps its first row; a repeated row of side
@@ -104,11 +88,24 @@ def read_competition(folder: Path) -> Competition:
         unknown = _read_genre_numbers(paths[GENRE_NUMBERS_FILE]) - set(movies[ITEM].tolist())
         counts[_unknown_key(GENRE_NUMBERS_FILE)] = len(unknown)
     _warn_about(counts)
-    return Competition(ratings, movies, counts, folder.resolve().name)
+    return SourceData(ratings, movies, counts, folder.resolve().name)
 
 
-def read_ml100k() -> Competition:
+def read_ml100k() -> SourceData:
     """Read the ml-100k that RecBole's wheel carries. Every rating, whatever its value, is an interaction.
+
+    Raises:
+        DataError: RecBole is not installed or carries no ml-100k.
+    """
+    folder = ml100k_folder()
+    ratings, counts = _read_ratings(folder / f"{ML100K}.inter", "\t", recbole_columns())
+    movies, movie_counts = _build_movies(ratings, _read_ml100k_side(folder / f"{ML100K}.item"))
+    counts.update(movie_counts)
+    return SourceData(ratings, movies, counts, ML100K)
+
+
+def ml100k_folder() -> Path:
+    """The folder of RecBole's packaged ml-100k.
 
     Raises:
         DataError: RecBole is not installed or carries no ml-100k.
@@ -121,10 +118,7 @@ def read_ml100k() -> Competition:
         if not (folder / f"{ML100K}.{suffix}").is_file():
             found = f"{ML100K}.{suffix} is not there"
             raise problem(str(folder), found, "RecBole 1.2.1's packaged data", "reinstall recbole==1.2.1")
-    ratings, counts = _read_ratings(folder / f"{ML100K}.inter", "\t", recbole_columns())
-    movies, movie_counts = _build_movies(ratings, _read_ml100k_side(folder / f"{ML100K}.item"))
-    counts.update(movie_counts)
-    return Competition(ratings, movies, counts, ML100K)
+    return folder
 
 
 def recbole_columns(fractional: bool = False) -> tuple[NumberColumn, NumberColumn, NumberColumn]:
@@ -136,15 +130,9 @@ def recbole_columns(fractional: bool = False) -> tuple[NumberColumn, NumberColum
     )
 
 
-def first_of_each_pair(rows: pd.DataFrame) -> pd.DataFrame:
-    """``rows`` without those that repeat a (user, item) pair: the first stays, order kept, index renewed."""
-    user_code, _ = pd.factorize(rows[USER])
-    item_code, items = pd.factorize(rows[ITEM])
-    pair = user_code * len(items) + item_code
-    in_order = np.sort(pair)
-    if (in_order[1:] != in_order[:-1]).all():  # the usual case; sorting is several times faster than hashing
-        return rows
-    return rows[~pd.Series(pair).duplicated().to_numpy()].reset_index(drop=True)
+def is_competition(folder: Path) -> bool:
+    """Whether a folder holds any of the competition's files."""
+    return folder.is_dir() and any(find_file(folder, name) for name in (RATINGS_FILE, *SIDE_FILES.values()))
 
 
 def _find_files(folder: Path) -> dict[str, Path]:
@@ -167,7 +155,8 @@ def _read_ratings(
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     text = DelimitedText.open(path, separator, [column.heading for column in columns])
     rows = text.numbers(columns)
-    ratings = first_of_each_pair(rows)
+    first = Log.from_frame(rows).first_of_each_pair()
+    ratings = rows if first.all() else rows[first].reset_index(drop=True)
     counts = {
         "rating_rows": len(rows),
         "rating_rows_repeated": len(rows) - len(ratings),
@@ -218,7 +207,7 @@ def _read_ml100k_side(path: Path) -> dict[str, pd.DataFrame]:
 
 
 def _build_movies(ratings: pd.DataFrame, side: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The movies table of `Competition`, and counts of what was left out or filled in."""
+    """The movies table of `SourceData`, and counts of what was left out or filled in."""
     titled = side[TITLE][ITEM].unique()
     rated = ratings[ITEM].unique()
     items = np.union1d(titled, rated)

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Protocol
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,7 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 _INK = re.compile(rb"\S")
 _INTEGER = re.compile(r"-?[0-9]{1,100}")
 _SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", " ": "spaces"}
+_PARSED_AT_ONCE = 1 << 22  # bytes pyarrow turns into one chunk
 _BLOCK = 1 << 20  # bytes read at once while looking for the first bad line
 _SHOWN = 60  # characters of a bad value that a message quotes
 
@@ -41,6 +42,31 @@ _SHOWN = 60  # characters of a bad value that a message quotes
 def problem(where: str, found: str, expected: str, next_step: str) -> DataError:
     """The error every check of the input raises: where, what was found, what was expected, what to do."""
     return DataError(f"{where}: {found}; expected {expected}; {next_step}")
+
+
+class Column(Protocol):
+    """A column of a file, what its values are, and what is allowed.
+
+    Attributes:
+        heading: the column's name as the file's first line writes it.
+        label: the column's name in the result and in messages.
+    """
+
+    @property
+    def heading(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """What pyarrow reads the values as."""
+
+    def parse(self, text: str, where: str) -> object:
+        """The value in ``text``. Raises DataError, beginning with ``where``, if it is not an allowed one."""
+
+    def allows(self, values: pa.ChunkedArray) -> bool:
+        """Whether every value is an allowed one."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +93,11 @@ class NumberColumn:
     above: str = "correct or remove this line"
     fractional: bool = False
 
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """Integers, or floats where those are accepted."""
+        return pa.float64() if self.fractional else pa.int64()
+
     def parse(self, text: str, where: str) -> int:
         """The whole number in ``text``. Raises DataError, beginning with ``where``, if it is not an allowed one."""
         text = text.strip()
@@ -74,8 +105,8 @@ class NumberColumn:
             raise self._refused(where, f"{self.label} is missing", "fill it in or remove this line")
         value = self._whole(text)
         if value is None:
-            advice = "write whole numbers" if _is_finite(text) else "correct or remove this line"
-            raise self._refused(where, f"{self.label} {_shown(text)} is not {self.meaning}", advice)
+            advice = "write whole numbers" if is_finite(text) else "correct or remove this line"
+            raise self._refused(where, f"{self.label} {shown(text)} is not {self.meaning}", advice)
         if value < self.low:
             bound = "is negative" if value < 0 else f"is below {self.low}"
             raise self._refused(where, f"{self.label} {value} {bound}", "correct or remove this line")
@@ -91,20 +122,22 @@ class NumberColumn:
     def _whole(self, text: str) -> Optional[int]:
         if _INTEGER.fullmatch(text):
             return int(text)
-        return int(float(text)) if self.fractional and _is_finite(text) else None
+        return int(float(text)) if self.fractional and is_finite(text) else None
 
     def _refused(self, where: str, found: str, next_step: str) -> DataError:
         return problem(where, found, f"an integer such as {self.example}", next_step)
 
 
-def _is_finite(text: str) -> bool:
+def is_finite(text: str) -> bool:
+    """Whether ``text`` is a number, neither infinite nor NaN."""
     try:
         return bool(np.isfinite(float(text)))
     except ValueError:
         return False
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """``text`` as a message quotes it, cut where it is long."""
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
 
 
@@ -120,29 +153,36 @@ def read_bytes(path: Path) -> bytes:
         raise problem(str(path), "is a folder", "a file", "put the file of that name in its place")
     try:
         content = path.read_bytes()
+    except OSError as error:
+        raise problem(str(path), f"cannot be read ({error.strerror})", "a readable file", "check it") from error
+    return text_of(content, path.name)
+
+
+def text_of(content: bytes, name: str) -> bytes:
+    """As `read_bytes`, for the bytes of a file ``name`` that has been read."""
+    try:
         if content.startswith(_GZIP_MAGIC):
             content = gzip.decompress(content)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise problem(path.name, f"is a damaged gzip file ({error})", "a complete one", "copy it again") from error
-    except OSError as error:
-        raise problem(str(path), f"cannot be read ({error.strerror})", "a readable file", "check it") from error
+        raise problem(name, f"is a damaged gzip file ({error})", "a complete one", "copy it again") from error
     if content.startswith(_ZIP_MAGIC):
-        raise problem(path.name, "is a zip archive or a spreadsheet", "plain text", "unpack it or export it as text")
+        raise problem(name, "is a zip archive or a spreadsheet", "plain text", "unpack it or export it as text")
     if content.startswith(_UTF16_BOMS) or b"\0" in content[:_BINARY_PROBE]:
-        raise problem(path.name, "is UTF-16 or binary", "UTF-8 text", "save the file again as UTF-8")
+        raise problem(name, "is UTF-16 or binary", "UTF-8 text", "save the file again as UTF-8")
     return content[len(_UTF8_BOM) :] if content.startswith(_UTF8_BOM) else content
 
 
 @dataclass(frozen=True)
 class DelimitedText:
-    """A text file whose first line names the columns, one row a line. Empty lines are skipped.
+    """A text file of one row a line, whose first line may name the columns. Empty lines are skipped.
 
     Attributes:
         path: the file.
         separator: one character.
         headings: the column names, unquoted.
         content: the whole file.
-        start: where the second line begins in ``content``.
+        start: where the first row's line begins in ``content``.
+        first_line: that line's number: 2 where the first line names the columns, else 1.
     """
 
     path: Path
@@ -150,6 +190,7 @@ class DelimitedText:
     headings: list[str]
     content: bytes
     start: int
+    first_line: int = 2
 
     @classmethod
     def open(cls, path: Path, separator: str, required: Sequence[str], may_be_empty: bool = False) -> DelimitedText:
@@ -164,15 +205,19 @@ class DelimitedText:
         Raises:
             DataError: unreadable, not UTF-8 text, empty, wrong separator, missing or repeated column.
         """
-        content = read_bytes(path)
+        return cls.of(path, read_bytes(path), separator, required, may_be_empty)
+
+    @classmethod
+    def of(
+        cls, path: Path, content: bytes, separator: str, required: Sequence[str], may_be_empty: bool = False
+    ) -> DelimitedText:
+        """As `open`, for the bytes of a file that has been read; ``path`` names it in messages."""
         if _INK.search(content) is None:
             expected = f"a first line {separator.join(required)!r}, then rows"
             raise problem(path.name, "is empty", expected, "copy the file again")
-        line_end = _LINE_END.search(content)
-        line_stop, start = line_end.span() if line_end else (len(content), len(content))
         where = f"{path.name} line 1"
-        first_line = _decode(content[:line_stop], where)
-        headings = [heading.strip() for heading in _split(first_line, separator)]
+        first_line, start = first_line_of(content, where)
+        headings = [heading.strip() for heading in split_line(first_line, separator)]
         _check_headings(where, first_line, headings, separator, required)
         if not may_be_empty and _INK.search(content, start) is None:
             raise problem(path.name, "has column names but no rows", "rows from line 2 on", "copy the file again")
@@ -184,7 +229,7 @@ class DelimitedText:
         Raises:
             DataError: a line is not UTF-8, or has more or fewer fields than line 1.
         """
-        yield from self._walk(columns, self.start, len(self.content), first_line=2)
+        yield from self._walk(columns, self.start, len(self.content), self.first_line)
 
     def numbers(self, columns: Sequence[NumberColumn]) -> pd.DataFrame:
         """Read columns of whole numbers.
@@ -198,6 +243,21 @@ class DelimitedText:
         Raises:
             DataError: naming the first line that is not allowed.
         """
+        table = self.table(columns)
+        values = np.empty((len(columns), table.num_rows), dtype=np.int64)
+        for row, column in zip(values, table.columns):
+            np.concatenate([chunk.to_numpy() for chunk in column.chunks], out=row, casting="unsafe")
+        return pd.DataFrame(values.T, columns=[column.label for column in columns], copy=False)
+
+    def table(self, columns: Sequence[Column]) -> pa.Table:
+        """Read columns, in file order; each is of its column's ``arrow_type``.
+
+        Args:
+            columns: which columns, and what they may hold.
+
+        Raises:
+            DataError: naming the first line that is not allowed.
+        """
         try:
             table = self._parse(columns, self.start, len(self.content))
         except pa.ArrowInvalid as error:
@@ -206,37 +266,36 @@ class DelimitedText:
             raise problem(self.path.name, str(error), "plain delimited text", "save the file again") from error
         if not self._is_plain(table, columns, self.start, len(self.content)):
             self._raise_first_offence(columns)
-        values = np.empty((len(columns), table.num_rows), dtype=np.int64)
-        for row, column in zip(values, table.columns):
-            np.concatenate([chunk.to_numpy() for chunk in column.chunks], out=row, casting="unsafe")
-        return pd.DataFrame(values.T, columns=[column.label for column in columns], copy=False)
+        return table
 
-    def _parse(self, columns: Sequence[NumberColumn], start: int, stop: int) -> pa.Table:
+    def _parse(self, columns: Sequence[Column], start: int, stop: int) -> pa.Table:
         # Columns go by position: names that nobody asked for may repeat.
         names = [str(self.headings.index(column.heading)) for column in columns]
-        kinds = [pa.float64() if column.fractional else pa.int64() for column in columns]
+        kinds = [column.arrow_type for column in columns]
         return pyarrow.csv.read_csv(
             pa.BufferReader(pa.py_buffer(memoryview(self.content)[start:stop])),
-            read_options=pyarrow.csv.ReadOptions(column_names=[str(i) for i in range(len(self.headings))]),
+            read_options=pyarrow.csv.ReadOptions(
+                column_names=[str(i) for i in range(len(self.headings))], block_size=_PARSED_AT_ONCE
+            ),
             parse_options=pyarrow.csv.ParseOptions(delimiter=self.separator),
             # No text stands for a missing value here: an empty field must be refused, not become null.
             convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict(zip(names, kinds)), include_columns=names, null_values=[], check_utf8=False
+                column_types=dict(zip(names, kinds)), include_columns=names, null_values=[]
             ),
         )
 
-    def _is_plain(self, table: pa.Table, columns: Sequence[NumberColumn], start: int, stop: int) -> bool:
-        # pyarrow reads 0x1F as 31, which no id file means. One byte is found ten times as fast as two.
-        hexadecimal = any(
+    def _is_plain(self, table: pa.Table, columns: Sequence[Column], start: int, stop: int) -> bool:
+        # pyarrow reads 0x1F as the integer 31, which no id file means. One byte is found ten times as fast as two.
+        hexadecimal = pa.int64() in [column.arrow_type for column in columns] and any(
             self.content.find(letter, start, stop) >= 0 and self.content.find(b"0" + letter, start, stop) >= 0
             for letter in (b"x", b"X")
         )
         return not hexadecimal and all(column.allows(values) for column, values in zip(columns, table.columns))
 
-    def _raise_first_offence(self, columns: Sequence[NumberColumn]) -> None:
+    def _raise_first_offence(self, columns: Sequence[Column]) -> None:
         """Walk the lines of the blocks that are not plain, up to the first line that is not allowed."""
         headings = [column.heading for column in columns]
-        start, line = self.start, 2
+        start, line = self.start, self.first_line
         while start < len(self.content):
             stop = self.content.find(b"\n", start + _BLOCK) + 1 or len(self.content)
             try:
@@ -255,19 +314,20 @@ class DelimitedText:
         for number, line in enumerate(self.content[start:stop].splitlines(), start=first_line):
             if line:
                 where = f"{self.path.name} line {number}"
-                fields = self._fields(_decode(line, where), where)
+                fields = self._fields(decode_line(line, where), where)
                 yield where, [fields[position] for position in positions]
 
     def _fields(self, line: str, where: str) -> list[str]:
-        fields = _split(line, self.separator)
+        fields = split_line(line, self.separator)
         if len(fields) != len(self.headings):
-            found = f"has {len(fields)} field{'s' * (len(fields) != 1)} ({_shown(line)})"
+            found = f"has {len(fields)} field{'s' * (len(fields) != 1)} ({shown(line)})"
             expected = f"{len(self.headings)} separated by {_SEPARATORS[self.separator]}"
             raise problem(where, found, expected, "correct or remove this line")
         return fields
 
 
-def _decode(line: bytes, where: str) -> str:
+def decode_line(line: bytes, where: str) -> str:
+    """A line as text. Raises DataError, beginning with ``where``, if it is no UTF-8."""
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -275,7 +335,15 @@ def _decode(line: bytes, where: str) -> str:
         raise problem(where, found, "UTF-8 text", "convert the file to UTF-8 and try again") from error
 
 
-def _split(line: str, separator: str) -> list[str]:
+def first_line_of(content: bytes, where: str) -> tuple[str, int]:
+    """The first line of a file, and where the second begins. Raises DataError for ``where`` if it is no UTF-8."""
+    line_end = _LINE_END.search(content)
+    stop, start = line_end.span() if line_end else (len(content), len(content))
+    return decode_line(content[:stop], where), start
+
+
+def split_line(line: str, separator: str) -> list[str]:
+    """The fields of a line, without the quotes around them."""
     if '"' not in line:
         return line.split(separator)
     try:
@@ -301,7 +369,7 @@ def _explain_missing(
         others = [heading.strip() for heading in line.split(separator)]
         if len(others) > 1 and set(required) <= set(others):
             return f"the columns are separated by {name}", expected, "save the file again with that separator"
-    if any(map(_is_finite, headings)):
-        return f"found values ({_shown(line)}) instead of column names", expected, "add the line of column names"
-    found = f"column {missing[0]} is missing; the line is {_shown(line)}"
+    if any(map(is_finite, headings)):
+        return f"found values ({shown(line)}) instead of column names", expected, "add the line of column names"
+    found = f"column {missing[0]} is missing; the line is {shown(line)}"
     return found, expected, "rename or add the column"

@@ -18,9 +18,11 @@ from pandas._libs.parsers import STR_NA_VALUES
 from support.competition_files import write_competition
 from support.planted import SHARED
 
-from movierec_bench.data.atomic import convert, decode_token, encode_token, read_atomic, write_atomic
+from movierec_bench.data.atomic import decode_token, encode_token, read_atomic, write_atomic
 from movierec_bench.data.atomic_format import NA_WORDS
-from movierec_bench.data.competition import Competition, read_competition, read_ml100k
+from movierec_bench.data.competition import read_competition, read_ml100k
+from movierec_bench.data.convert import convert
+from movierec_bench.data.source_data import SourceData
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.schema import (
     DECADE,
@@ -206,7 +208,7 @@ def test_any_movies_survive(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     movies = pd.DataFrame(rows, columns=[TITLE, YEAR, *ITEM_FEATURES])
     movies.insert(0, ITEM, np.arange(10, 10 + len(rows), dtype=np.int64))
     ratings = pd.DataFrame({USER: [1], ITEM: [10], TIME: [0]}, dtype=np.int64)
-    folder = write_atomic(Competition(ratings, movies, {}, "test"), tmp_path, "x")
+    folder = write_atomic(SourceData(ratings, movies, {}, "test"), tmp_path, "x")
     data = read_atomic(folder)
     pd.testing.assert_frame_equal(data.movies.drop(columns=DECADE), movies, check_dtype=False)
     tails: dict[str, set[str]] = {GENRE: set(), "person": set()}
@@ -311,7 +313,7 @@ def test_files_changed_after_converting_are_refused(tiny: Path, tmp_path: Path, 
         ("", "is damaged"),
         ("[]", "is damaged"),
         ('{"format": 1}', "is damaged .*sha256"),
-        ('{"format": 0, "sha256": {}}', "has format 0; expected format 1; run .*convert` again"),
+        ('{"format": 0, "sha256": {}}', "has format 0; expected format 1 or 2; run .*convert` again"),
     ],
 )
 def test_a_bad_manifest_is_refused(tiny: Path, tmp_path: Path, text: str, message: str) -> None:
@@ -367,17 +369,34 @@ def test_atomic_files_of_others_with_companions(tmp_path: Path) -> None:
     assert data.triples.to_numpy().tolist() == [["movie:7", "film.by", "m.y"], ["m.z", "film.by", "movie:7"]]
 
 
+def test_atomic_files_of_others_without_times_and_with_other_names(tmp_path: Path) -> None:
+    log = "user_id:token\titem_id:token\nanna\tB1\n7\tB2\nanna\tB1\n"
+    data = read_atomic(foreign(tmp_path, inter=log, item="item_id:token\tyear:float\nB0\t1999\n"))
+    assert data.interactions.to_numpy().tolist() == [["anna", "B1", 0], ["7", "B2", 0]]
+    assert data.times == "none"
+    assert data.vocabulary.users.tolist() == ["7", "anna"]
+    assert data.vocabulary.items.tolist() == ["B0", "B1", "B2"]
+    assert data.vocabulary.user_ix(np.array(["anna", "7"], dtype=object)).tolist() == [2, 1]
+
+
+def test_numbers_that_the_item_file_gives_other_names_beside_are_texts(tmp_path: Path) -> None:
+    data = read_atomic(foreign(tmp_path, inter=RATED, item="item_id:token\tyear:float\n2\t1999\nB0\t2001\n"))
+    assert data.interactions[ITEM].tolist() == ["2", "7"]
+    assert data.movies[ITEM].tolist() == ["2", "7", "B0"]
+    assert data.movies[YEAR].tolist()[0] == 1999 and data.movies[YEAR].tolist()[2] == 2001
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"inter": RATED.replace("\n4\t", "\nanna\t")}, "foreign.inter line 3: user 'anna' is not a user id"),
+        ({"inter": RATED.replace("\n4\t", "\n \t")}, "foreign.inter line 3: user is missing"),
         ({"inter": RATED.replace("8.8e8", "soon")}, "foreign.inter line 3: time 'soon' is not a unix time"),
-        ({"inter": RATED.replace("timestamp", "when")}, "foreign.inter line 1: column timestamp:float is missing"),
+        ({"inter": RATED.replace("item_id", "what")}, "foreign.inter line 1: column item_id:token is missing"),
         (
             {"inter": RATED, "item": "item_id:token\tyear:float\n2\told\n"},
             "foreign.item line 2: year 'old' is not a release year",
         ),
-        ({"inter": RATED, "item": "item_id:token\nB00X\n"}, "foreign.item line 2: item 'B00X' is not a movie id"),
+        ({"inter": RATED, "item": "item_id:token\tyear:float\n\t1999\n"}, "foreign.item line 2: item is missing"),
         ({"inter": RATED, "kg": "head_id:token\nx\n"}, "foreign.kg line 1: column relation_id:token is missing"),
     ],
 )

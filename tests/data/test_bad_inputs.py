@@ -11,7 +11,7 @@ from typing import Callable, Union
 import pytest
 from support.competition_files import FILES, RATINGS, TITLES, write_competition
 
-from movierec_bench.data.atomic import convert
+from movierec_bench.data.convert import convert
 from movierec_bench.errors import BenchError, ConfigError, DataError
 
 RATINGS_FILE = "train_ratings.csv"
@@ -264,12 +264,6 @@ def assert_refused(kind: type[BenchError], parts: list[str], tmp_path: Path, **a
 def test_the_folder_does_not_exist(tmp_path: Path) -> None:
     parts = ["nowhere", "does not exist", "expected a folder with train_ratings.csv", "--data"]
     assert_refused(DataError, parts, tmp_path, data=tmp_path / "nowhere")
-
-
-def test_the_folder_is_the_ratings_file(tmp_path: Path) -> None:
-    folder = write_competition(tmp_path / "tiny")
-    parts = [RATINGS_FILE, "is a file", "expected a folder", "--data"]
-    assert_refused(DataError, parts, tmp_path, data=folder / RATINGS_FILE)
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", ".hidden", "", "a b", "-x", "a\n", "a\\b"])

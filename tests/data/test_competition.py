@@ -11,12 +11,10 @@ from typing import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from support.competition_files import FILES, write_competition
 from support.planted import SHARED
 
-from movierec_bench.data.competition import first_of_each_pair, read_competition, read_ml100k, year_of_title
+from movierec_bench.data.competition import read_competition, read_ml100k, year_of_title
 from movierec_bench.schema import DIRECTOR, GENRE, ITEM, TIME, TITLE, USER, WRITER, YEAR
 
 NAN = float("nan")
@@ -205,21 +203,6 @@ def test_year_of_title(title: str, year: float) -> None:
     np.testing.assert_equal(year_of_title(title), year)
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 9)), max_size=30))
-def test_first_of_each_pair_equals_pandas(rows: list[tuple[int, int, int]]) -> None:
-    frame = pd.DataFrame(rows, columns=[USER, ITEM, TIME], dtype=np.int64)
-    before = frame.copy()
-    expected = frame.drop_duplicates([USER, ITEM], keep="first", ignore_index=True)
-    pd.testing.assert_frame_equal(first_of_each_pair(frame), expected)
-    pd.testing.assert_frame_equal(frame, before)
-
-
-def test_pairs_of_huge_ids_are_told_apart() -> None:
-    big = 2**63 - 1
-    frame = pd.DataFrame([(big, big, 1), (big, 0, 2), (0, big, 3), (big, big, 4)], columns=[USER, ITEM, TIME])
-    assert first_of_each_pair(frame)[TIME].tolist() == [1, 2, 3]
-
-
 def test_ml100k_is_recboles_packaged_data() -> None:
     import importlib.util
 
@@ -243,7 +226,8 @@ def test_ml100k_is_recboles_packaged_data() -> None:
 
 
 def test_reading_ml100k_does_not_import_recbole() -> None:
-    code = "import sys; from movierec_bench.data import competition as c; c.read_ml100k(); sys.exit('recbole' in sys.modules)"
+    read = "from movierec_bench.data import competition as c; c.read_ml100k()"
+    code = f"import sys; {read}; sys.exit('recbole' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from movierec_bench.data.atomic import AtomicData, read_atomic, write_atomic
-from movierec_bench.data.competition import Competition
 from movierec_bench.data.interactions import Interactions
+from movierec_bench.data.source_data import SourceData
 from movierec_bench.evaluation.metrics import recall_at_k
 from movierec_bench.ranking.top_k import top_k
 from movierec_bench.schema import K
@@ -37,7 +37,7 @@ def one_genre_each(tmp_path_factory: pytest.TempPathFactory) -> AtomicData:
     movies["genre"] = [(f"Genre {number // MOVIES_A_GENRE}",) for number in numbers]
     movies["director"] = movies["writer"] = [() for _ in numbers]
     ratings = pd.DataFrame(rows, columns=["user", "item", "time"])
-    made = Competition(ratings=ratings, movies=movies, counts={}, source="planted")
+    made = SourceData(ratings=ratings, movies=movies, counts={}, source="planted")
     return read_atomic(write_atomic(made, tmp_path_factory.mktemp("atomic"), "genres"))
 
 

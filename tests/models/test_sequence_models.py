@@ -14,8 +14,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from movierec_bench.data.atomic import AtomicData, read_atomic, write_atomic
-from movierec_bench.data.competition import Competition
 from movierec_bench.data.interactions import Interactions
+from movierec_bench.data.source_data import SourceData
 from movierec_bench.errors import ConfigError
 from movierec_bench.evaluation.metrics import recall_at_k
 from movierec_bench.models.bert4rec import top_votes
@@ -377,7 +377,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> AtomicData:
     for feature in ("genre", "director", "writer"):
         movies[feature] = [()] * N_MOVIES
     ratings = pd.DataFrame(rows, columns=["user", "item", "time"])
-    competition = Competition(ratings=ratings, movies=movies, counts={}, source="chain")
+    competition = SourceData(ratings=ratings, movies=movies, counts={}, source="chain")
     return read_atomic(write_atomic(competition, tmp_path_factory.mktemp("atomic"), "chain"))
 
 

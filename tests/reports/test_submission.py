@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from movierec_bench.data.atomic import AtomicData, convert, read_atomic, write_atomic
-from movierec_bench.data.competition import Competition
+from movierec_bench.data.atomic import AtomicData, read_atomic, write_atomic
+from movierec_bench.data.convert import convert
+from movierec_bench.data.source_data import SourceData
 from movierec_bench.data.vocabulary import Vocabulary
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.reports.submission import make_submission, score, submit, validate_submission
@@ -133,7 +134,7 @@ def data(tmp_path: Path) -> AtomicData:
     movies = pd.DataFrame({"item": ITEMS, "title": [f"Movie {item}" for item in ITEMS], "year": np.nan})
     movies = movies.assign(genre=[()] * len(ITEMS), director=[()] * len(ITEMS), writer=[()] * len(ITEMS))
     seen = {7: range(100, 105), 11: range(103, 120), 40: [100, 103, 124]}
-    competition = Competition(_interactions(seen), movies, counts={}, source="test")
+    competition = SourceData(_interactions(seen), movies, counts={}, source="test")
     return read_atomic(write_atomic(competition, tmp_path / "atomic_data", "tiny"))
 
 

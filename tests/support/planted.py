@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from movierec_bench.data.competition import Competition
+from movierec_bench.data.source_data import SourceData
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"  # real data beside the repository; tests that need it say so where it is absent
@@ -28,7 +28,7 @@ def planted_ratings(n_users: int = 60, n_movies: int = 40, seed: int = 0, skew: 
     return pd.DataFrame(rows, columns=["user", "item", "time"])
 
 
-def planted_competition(n_users: int = 60, n_movies: int = 40, seed: int = 0, skew: float = 0.5) -> Competition:
+def planted_competition(n_users: int = 60, n_movies: int = 40, seed: int = 0, skew: float = 0.5) -> SourceData:
     """`planted_ratings` with side information that goes with the tastes."""
     numbers = np.arange(n_movies)
     movies = pd.DataFrame(
@@ -43,6 +43,6 @@ def planted_competition(n_users: int = 60, n_movies: int = 40, seed: int = 0, sk
             "writer": [(f"nm{number % 2}{number % 4}",) if number % 6 else () for number in numbers],
         }
     )
-    return Competition(
+    return SourceData(
         ratings=planted_ratings(n_users, n_movies, seed, skew), movies=movies, counts={}, source="planted"
     )
