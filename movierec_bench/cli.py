@@ -48,7 +48,9 @@ Configs = Annotated[Optional[Path], typer.Option(help="A folder laid out like re
 def convert(
     data: Annotated[
         Optional[Path],
-        typer.Option(help="A competition's folder, a file of rows, a MovieLens release, or a RecBole folder; else ml-100k."),
+        typer.Option(
+            help="A competition's folder, a file of rows, a MovieLens release, or a RecBole folder; else ml-100k."
+        ),
     ] = None,
     name: Annotated[Optional[str], typer.Option(help="Name of the data set; the folder's when left out.")] = None,
     out: Atomic = Path("atomic_data"),
