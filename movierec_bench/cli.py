@@ -117,7 +117,9 @@ def run(
     seed: Annotated[int, typer.Option(help="Seed of everything random in the models.")] = 42,
     no_refit: Annotated[bool, typer.Option("--no-refit", help="No training on every row, no submission.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run folder and start anew.")] = False,
-    protocol: Annotated[Optional[str], typer.Option(help="competition, random, last, ratio or halves.")] = None,
+    protocol: Annotated[
+        Optional[str], typer.Option(help="competition, random, last, ratio, halves, time, users, given.")
+    ] = None,
     atomic: Atomic = Path("atomic_data"),
     configs: Configs = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,

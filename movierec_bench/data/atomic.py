@@ -38,9 +38,14 @@ from movierec_bench.errors import ConfigError
 from movierec_bench.schema import (
     DATES,
     DECADE,
+    DIRECTOR,
+    GENRE,
     ITEM,
+    ITEM_FEATURES,
+    NO_TIMES,
     TIME,
     USER,
+    WRITER,
     YEAR,
 )
 
@@ -92,6 +97,22 @@ class AtomicData:
     data_hash: str
     times: str = DATES
     parts: Optional[np.ndarray] = None
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """What models may require (`settings.catalog.REQUIREMENTS`) and these data do not hold."""
+        there = {feature: bool(self.movies[feature].map(len).any()) for feature in ITEM_FEATURES}
+        years = bool(self.movies[YEAR].notna().any())
+        held = {
+            "times": self.times != NO_TIMES,
+            "dates": self.times == DATES,
+            "genres": there[GENRE],
+            "creators": there[DIRECTOR] or there[WRITER],
+            "years": years,
+            "features": years or any(there.values()),
+            "knowledge": len(self.triples) > 0,
+        }
+        return tuple(what for what, is_there in held.items() if not is_there)
 
 
 def write_atomic(source: SourceData, out: Path, name: str) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,9 @@ from movierec_bench.errors import DataError
 from movierec_bench.schema import INTERACTION_COLUMNS, TIME, USER
 from movierec_bench.settings.protocol import Protocol
 
-_TRAIN, _VALID, _TEST = 0, 1, 2
+TRAIN, VALID, TEST, SHOWN = 0, 1, 2, 3
 _FILES = ("train", "valid", "test")
+_SHOWN_FILE = "shown"  # there only where rows are shown
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,55 @@ class Split:
         train: DataFrame [user, item, time], int64, in file order.
         valid: The same, held out for early stopping, tuning and mixing.
         test: The same, held out for the leaderboard.
+        shown: Rows of users held out whole: read and masked when such a user is ranked, and fitted by nobody before the
+            refit on every row. None under most protocols.
     """
 
     train: pd.DataFrame
     valid: pd.DataFrame
     test: pd.DataFrame
+    shown: Optional[pd.DataFrame] = None
+
+    def seen(self, part: str) -> pd.DataFrame:
+        """The rows that are masked, and that models may read, when ``part`` is ranked.
+
+        Args:
+            part: "valid", "test", or "full": after the refit on every row.
+        """
+        if part == "valid":
+            return _joined(self.train, self._shown_to(self.valid))
+        if part == "test":
+            return _joined(self.train, self.valid, self.shown)
+        return _joined(self.train, self.valid, self.test, self.shown)
+
+    def fitted(self, part: str) -> pd.DataFrame:
+        """The rows a model is fitted on that ranks ``part``, "valid", "test" or "full".
+
+        Of users held out whole, none is fitted before it has been ranked.
+        """
+        if part == "valid":
+            return self.train
+        if part == "test":
+            return _joined(self.train, self.valid, self._shown_to(self.valid))
+        return self.seen(part)
+
+    def _shown_to(self, held_out: pd.DataFrame) -> Optional[pd.DataFrame]:
+        """The shown rows of the users of ``held_out``."""
+        return None if self.shown is None else self.shown[self.shown[USER].isin(held_out[USER])]
+
+
+def _joined(*parts: Optional[pd.DataFrame]) -> pd.DataFrame:
+    there = [part for part in parts if part is not None]
+    return there[0] if len(there) == 1 else pd.concat(there, ignore_index=True)
+
+
+def parted(interactions: pd.DataFrame, part: np.ndarray) -> Split:
+    """The split in which each row is of the part that ``part`` (int8 [n]: TRAIN, VALID, TEST or SHOWN) says."""
+    columns = interactions[list(INTERACTION_COLUMNS)]
+    train, valid, test, shown = (
+        columns[part == number].reset_index(drop=True) for number in (TRAIN, VALID, TEST, SHOWN)
+    )
+    return Split(train=train, valid=valid, test=test, shown=shown if len(shown) else None)
 
 
 def make_split(interactions: pd.DataFrame, protocol: Protocol) -> Split:
@@ -51,24 +97,39 @@ def make_split(interactions: pd.DataFrame, protocol: Protocol) -> Split:
         The split, each part in file order with an index from 0.
 
     Raises:
-        DataError: A column is missing or holds something other than integers.
+        DataError: A column is missing, a time is no integer, or an id is neither an integer nor a string.
 
     Source:
         ours; the protocol `competition` follows the competition's description of its hidden rows.
     """
     logs = _Logs.of(interactions)
-    part = np.full(len(interactions), _TRAIN, dtype=np.int8)
+    part = np.full(len(interactions), TRAIN, dtype=np.int8)
     newest_first, shuffled = logs.newest_first(), logs.shuffled(protocol.seed)
-    for destination, (n_last, n_drawn) in zip((_TEST, _VALID), _plan(logs.lengths, protocol)):
-        part[logs.first_free(newest_first, part == _TRAIN, n_last)] = destination
+    for destination, (n_last, n_drawn) in zip((TEST, VALID), _plan(logs.lengths, protocol)):
+        part[logs.first_free(newest_first, part == TRAIN, n_last)] = destination
         # What is left of one uniform permutation is itself in uniform order, so that the validation
         # continues down the permutation that the test began.
-        part[logs.first_free(shuffled, part == _TRAIN, n_drawn)] = destination
+        part[logs.first_free(shuffled, part == TRAIN, n_drawn)] = destination
     part_in_file = np.empty_like(part)
     part_in_file[logs.order] = part
-    columns = interactions[list(INTERACTION_COLUMNS)]
-    train, valid, test = (columns[part_in_file == part].reset_index(drop=True) for part in (_TRAIN, _VALID, _TEST))
-    return Split(train=train, valid=valid, test=test)
+    return parted(interactions, part_in_file)
+
+
+def drawn_once(interactions: pd.DataFrame, protocol: Protocol) -> np.ndarray:
+    """Bool [n], the rows that ``protocol`` would hold out once, for the test alone.
+
+    Args:
+        interactions: As in :func:`make_split`.
+        protocol: competition, random or last.
+    """
+    logs = _Logs.of(interactions)
+    n_last, n_drawn = _plan(logs.lengths, protocol)[0]
+    taken = np.zeros(len(interactions), dtype=bool)
+    taken[logs.first_free(logs.newest_first(), ~taken, n_last)] = True
+    taken[logs.first_free(logs.shuffled(protocol.seed), ~taken, n_drawn)] = True
+    in_file = np.empty_like(taken)
+    in_file[logs.order] = taken
+    return in_file
 
 
 def write_split(split: Split, folder: Path) -> None:
@@ -79,7 +140,7 @@ def write_split(split: Split, folder: Path) -> None:
         folder: Made if it does not exist.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in _FILES:
+    for name in (*_FILES, *([_SHOWN_FILE] if split.shown is not None else [])):
         unfinished = folder / f"{name}.parquet.part"
         getattr(split, name).to_parquet(unfinished, index=False)
         os.replace(unfinished, folder / f"{name}.parquet")
@@ -92,7 +153,16 @@ def read_split(folder: Path) -> Split:
         DataError: A file is missing, cannot be read, or has other columns.
     """
     train, valid, test = (read_part(folder, name) for name in _FILES)
-    return Split(train=train, valid=valid, test=test)
+    return Split(train=train, valid=valid, test=test, shown=_read_shown(folder))
+
+
+def read_known(folder: Path) -> pd.DataFrame:
+    """What is known of the users: the training rows, and those shown of users held out whole."""
+    return _joined(read_part(folder, "train"), _read_shown(folder))
+
+
+def _read_shown(folder: Path) -> Optional[pd.DataFrame]:
+    return read_part(folder, _SHOWN_FILE) if (folder / f"{_SHOWN_FILE}.parquet").is_file() else None
 
 
 def read_part(folder: Path, name: str) -> pd.DataFrame:
@@ -128,7 +198,7 @@ class _Logs:
 
     @classmethod
     def of(cls, interactions: pd.DataFrame) -> _Logs:
-        _require_integer_columns(interactions)
+        _require_columns(interactions)
         owner, users = pd.factorize(interactions[USER].to_numpy(), sort=True)
         lengths = np.bincount(owner, minlength=len(users))
         order = _order_within(owner, interactions[TIME].to_numpy())
@@ -224,7 +294,7 @@ def _order_within(owner: np.ndarray, value: np.ndarray) -> np.ndarray:
     return np.argsort(owner * span + (value - lowest), kind="stable")
 
 
-def _require_integer_columns(interactions: pd.DataFrame) -> None:
+def _require_columns(interactions: pd.DataFrame) -> None:
     for column in INTERACTION_COLUMNS:
         if column not in interactions.columns:
             found = ", ".join(map(str, interactions.columns))
@@ -232,8 +302,9 @@ def _require_integer_columns(interactions: pd.DataFrame) -> None:
                 f"interactions have the columns {found}; expected {', '.join(INTERACTION_COLUMNS)}; "
                 "read them with read_atomic or read_competition"
             )
-        if interactions[column].dtype != np.int64:
+        kind = interactions[column].dtype
+        if kind != np.int64 and (column == TIME or not pd.api.types.is_string_dtype(interactions[column])):
             raise DataError(
-                f"interactions column {column} is {interactions[column].dtype}; expected int64; "
+                f"interactions column {column} is {kind}; expected int64{'' if column == TIME else ', or strings'}; "
                 "read them with read_atomic or read_competition"
             )

@@ -13,14 +13,15 @@ from movierec_bench.schema import ITEM, USER
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The one crossing between the competition's ids and RecBole's integers.
+    """The one crossing between the data's ids and RecBole's integers.
 
-    ``user_ix`` and ``item_ix`` count from 1 in ascending order of the competition's id, and 0 is
-    padding; ascending ``item_ix`` is therefore ascending movie id, which is how ties are broken.
+    ``user_ix`` and ``item_ix`` count from 1 in ascending order of the data's id, and 0 is padding;
+    ascending ``item_ix`` is therefore ascending movie id, which is how ties are broken. Ids that are
+    strings ascend by their characters' code points.
 
     Args:
-        users: int64 [n_users], every user of the ratings file, ascending.
-        items: int64 [n_items], every movie of the item file, ascending.
+        users: int64 or str objects [n_users], every user of the ratings file, ascending.
+        items: int64 or str objects [n_items], every movie of the item file, ascending.
     """
 
     users: np.ndarray
@@ -37,19 +38,19 @@ class Vocabulary:
         return len(self.items) + 1
 
     def user_ix(self, users: np.ndarray) -> np.ndarray:
-        """Int64 indices of ``users`` (competition ids, any shape). Raises DataError for an unknown id."""
+        """Int64 indices of ``users`` (the data's ids, any shape). Raises DataError for an unknown id."""
         return _positions(self.users, users, USER)
 
     def item_ix(self, items: np.ndarray) -> np.ndarray:
-        """Int64 indices of ``items`` (competition ids, any shape). Raises DataError for an unknown id."""
+        """Int64 indices of ``items`` (the data's ids, any shape). Raises DataError for an unknown id."""
         return _positions(self.items, items, ITEM)
 
     def user_ids(self, user_ix: np.ndarray) -> np.ndarray:
-        """Competition ids of ``user_ix`` (1-based, any shape)."""
+        """The data's ids of ``user_ix`` (1-based, any shape)."""
         return self.users[np.asarray(user_ix) - 1]
 
     def item_ids(self, item_ix: np.ndarray) -> np.ndarray:
-        """Competition ids of ``item_ix`` (1-based, any shape)."""
+        """The data's ids of ``item_ix`` (1-based, any shape)."""
         return self.items[np.asarray(item_ix) - 1]
 
 

@@ -26,6 +26,7 @@ from movierec_bench.runs.records import BUDGET, DONE, Fingerprint, Seconds, Stat
 from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, K
 
 if TYPE_CHECKING:  # torch and RecBole take seconds to import; only the models' processes need them
+    from movierec_bench.data.interactions import Interactions
     from movierec_bench.training.trainer import Fitted
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def bench_model(job: Job, send: Send) -> None:
     `EpochRecord` as they come.
     """
     from movierec_bench.data.interactions import Interactions
-    from movierec_bench.evaluation.validation import validator
+    from movierec_bench.evaluation.validation import able_to_rank, validator
     from movierec_bench.training.trainer import FitSettings, fit
 
     clock = _Clock(send, job.kept)
@@ -55,25 +56,28 @@ def bench_model(job: Job, send: Send) -> None:
         settings = FitSettings(seed=job.seed, scratch=Path(scratch), budget=job.budget)
         if status is None:
             with clock.phase("fit"):
-                train = Interactions.from_rows(split.train, data.vocabulary)
-                validate = validator(split.valid, train, data)
-                fitted = fit(job.entry, data, train, settings, validate, send)
+                train = Interactions.from_rows(split.fitted("valid"), data.vocabulary)
+                seen = train
+                if split.shown is not None:
+                    seen = Interactions.from_rows(split.seen("valid"), data.vocabulary)
+                validate = validator(split.valid, seen, data, able_to_rank(job.entry, train, seen))
+                fitted = fit(job.entry, data, train, settings, validate, send, seen)
             with clock.phase("rank"):
-                _store_ranking(job, data, fitted, "valid", seen=split.train, users=split.valid)
-                _store_ranking(job, data, fitted, "test", seen=_rows(split.train, split.valid), users=split.test)
+                _store_ranking(job, data, fitted, "valid", train, seen=split.seen("valid"), users=split.valid)
+                _store_ranking(job, data, fitted, "test", train, seen=split.seen("test"), users=split.test)
             with clock.phase("score"):
                 status = _score(job, data, split, fitted)
             _store_fit(job, fitted, replace(status, seconds=clock.seconds, peak_rss_mb=peak_rss_mb()))
             del fitted  # the refit needs the memory
         if job.refit:
-            every_row = _rows(split.train, split.valid, split.test)
+            every_row = split.seen("full")
             with clock.phase("refit"):
                 rows = Interactions.from_rows(every_row, data.vocabulary)
                 refit_settings = replace(settings, epochs=status.best_epoch)
                 same_stages = job.entry.with_parameters(status.stage_epochs)
                 refitted = fit(same_stages, data, rows, refit_settings, on_epoch=send)
             with clock.phase("submit"):
-                _store_ranking(job, data, refitted, "full", seen=every_row, users=every_row)
+                _store_ranking(job, data, refitted, "full", rows, seen=every_row, users=every_row)
                 _submit(job, data)
             status = replace(
                 status,
@@ -110,20 +114,18 @@ class _Clock:
         self.seconds = replace(self.seconds, **{name: time.perf_counter() - started})
 
 
-def _rows(*parts: pd.DataFrame) -> pd.DataFrame:
-    return pd.concat(parts, ignore_index=True)
-
-
 def _store_ranking(
-    job: Job, data: AtomicData, fitted: Fitted, part: str, seen: pd.DataFrame, users: pd.DataFrame
+    job: Job, data: AtomicData, fitted: Fitted, part: str, train: Interactions, seen: pd.DataFrame, users: pd.DataFrame
 ) -> None:
-    """Rank everyone in ``users`` from the rows in ``seen``, which are masked, and store the top 100."""
+    """Rank everyone in ``users`` whom the model can, from the rows in ``seen``, which are masked; store the top 100."""
     from movierec_bench.data.interactions import Interactions
+    from movierec_bench.evaluation.validation import able_to_rank
     from movierec_bench.ranking.candidate_filters import Filters
     from movierec_bench.ranking.top_k import top_k, topk_frame
 
     history = Interactions.from_rows(seen, data.vocabulary)
-    user_ix = np.sort(data.vocabulary.user_ix(users[USER].unique()))
+    user_ix = np.unique(data.vocabulary.user_ix(users[USER].to_numpy()))
+    user_ix = user_ix[able_to_rank(job.entry, train, history)[user_ix]]
     allowed = Filters.parse(job.filter).candidates(data.movies, seen, data.vocabulary)
     best = top_k(fitted.scorer(history), user_ix, history.csr, STORED_K, allowed=allowed)
     job.folder.write_topk(part, topk_frame(best, data.vocabulary))

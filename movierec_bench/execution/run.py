@@ -65,7 +65,8 @@ def run(
         seed: seed of everything random in the models (the split has the protocol's own).
         no_refit: stop after the test ranking: no training on every row, no submission.
         fresh: delete the run folder and start anew.
-        protocol: another protocol than protocol.yaml names: competition, random, last, ratio, halves.
+        protocol: another protocol than protocol.yaml names: competition, random, last, ratio, halves, time,
+            users or given.
         atomic: folder of the converted data sets.
         configs: a folder laid out like ``recbole_configs`` whose files win over the packaged ones.
         quiet: no progress bars, also on a terminal.
@@ -93,9 +94,9 @@ def run(
     run_folder = RunFolder(Path(out) / folder.name)
     with only_run(run_folder), connected(ray) if ray is not None else nullcontext():
         manifest = open_run(run_folder, folder, rules, seed, fresh, command)
+        able = [entry.without(manifest.lacking.split(",")) for entry in entries]
         jobs = [
-            make_job(entry, run_folder, folder, manifest, seed, budget, filters, refit=not no_refit)
-            for entry in entries
+            make_job(entry, run_folder, folder, manifest, seed, budget, filters, refit=not no_refit) for entry in able
         ]
         with tracker(run_folder, tracking_uri, no_track) as tracking:
             due = [job for job in jobs if is_due(job)]

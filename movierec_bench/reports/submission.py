@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Callable, Optional
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import scipy.sparse as sp
 
 from movierec_bench.data.atomic import read_atomic
-from movierec_bench.data.delimited import DelimitedText, NumberColumn, problem
+from movierec_bench.data.delimited import Column, DelimitedText, NumberColumn, problem
+from movierec_bench.data.log import as_ids
+from movierec_bench.data.log_columns import IdColumn
 from movierec_bench.data.vocabulary import Vocabulary
 from movierec_bench.errors import DataError
 from movierec_bench.evaluation.metrics import per_user
@@ -37,7 +41,7 @@ class Submission:
     """A submission and what it took to complete it.
 
     Args:
-        rows: DataFrame [user int64, item int64], ten rows a user, by user and then rank.
+        rows: DataFrame [user, item] of the data's ids, ten rows a user, by user and then rank.
         filled_users: users for whom popular movies were added because the ranking held fewer than ten.
     """
 
@@ -137,7 +141,7 @@ def make_submission(
     Raises:
         DataError: the ranking holds a seen, unknown or repeated movie, or a user has too few unseen ones.
     """
-    ranked = topk_full.loc[topk_full[RANK] <= k, [USER, ITEM, RANK]].astype(np.int64)
+    ranked = topk_full.loc[topk_full[RANK] <= k, [USER, ITEM, RANK]].astype({RANK: np.int64})
     lengths = np.bincount(vocabulary.user_ix(ranked[USER].to_numpy()), minlength=vocabulary.n_user_ix)
     short = np.flatnonzero(lengths[1:] < k) + 1
     if len(short):
@@ -167,7 +171,7 @@ def _popular_unseen(
         expected = f"at least {k} among the {len(vocabulary.items):,} movies"
         step = "leave such users out of the ratings file, or convert again with every movie in titles.tsv"
         raise problem(f"user {user}", f"has only {found.min()} unseen movies", expected, step)
-    return topk_frame(topk, vocabulary)[[USER, ITEM, RANK]].astype(np.int64)
+    return topk_frame(topk, vocabulary)[[USER, ITEM, RANK]].astype({RANK: np.int64})
 
 
 def _matrix(rows: pd.DataFrame, vocabulary: Vocabulary) -> sp.csr_matrix:
@@ -318,8 +322,8 @@ def score(
     if text.headings != list(SUBMISSION_COLUMNS):
         found = f"the columns are {','.join(text.headings)!r}"
         raise problem(f"{path.name} line 1", found, "'user,item'", "write these two columns and no index")
-    rows = text.numbers(_ID_COLUMNS)
     data = read_atomic(Path(atomic) / dataset) if dataset else None
+    rows = _read_ids(text, _id_columns(text, data.vocabulary if data else None))
     validate_submission(
         rows,
         data.interactions if data else None,
@@ -330,6 +334,31 @@ def score(
     unchecked = () if data else ("known users and movies", "a row for every user", "seen movies")
     result = ScoreResult(str(path), rows[USER].nunique(), len(rows), unchecked)
     return result if answers is None else _scored(result, rows, Path(answers), seed)
+
+
+def _id_columns(text: DelimitedText, vocabulary: Optional[Vocabulary]) -> list[Column]:
+    """The columns of ids, numbers or strings: as in the data set, or without one as in the first row."""
+    _, first = next(text.rows(SUBMISSION_COLUMNS))
+    numbers = [as_ids([value.strip()]).dtype == np.int64 or not value.strip() for value in first]
+    if vocabulary is not None:
+        numbers = [ids.dtype == np.int64 for ids in (vocabulary.users, vocabulary.items)]
+    return [
+        column if number else IdColumn(column.heading, column.label) for column, number in zip(_ID_COLUMNS, numbers)
+    ]
+
+
+def _read_ids(text: DelimitedText, columns: Sequence[Column]) -> pd.DataFrame:
+    """The rows [user, item] of a file, int64 or str."""
+    table = text.table(columns)
+    ids = {}
+    for column, values in zip(columns, table.columns):
+        if isinstance(column, IdColumn):
+            ids[column.label] = np.array(
+                [value.strip() for value in values.cast(pa.string()).to_pylist()], dtype=object
+            )
+        else:
+            ids[column.label] = values.to_numpy()
+    return pd.DataFrame(ids)
 
 
 def _open(path: Path) -> DelimitedText:
@@ -350,11 +379,15 @@ def recall_by_user(submission: PathLike, answers: PathLike) -> pd.Series:
     Raises:
         DataError: a file cannot be read, or the answers are about none of the submission's users.
     """
-    return _recall_by_user(Path(submission), _open(Path(submission)).numbers(_ID_COLUMNS), Path(answers))
+    text = _open(Path(submission))
+    return _recall_by_user(Path(submission), _read_ids(text, _id_columns(text, None)), Path(answers))
 
 
 def _recall_by_user(submission: Path, rows: pd.DataFrame, answers: Path) -> pd.Series:
-    held_out = _open(answers).numbers(_ID_COLUMNS).drop_duplicates()
+    text = _open(answers)
+    kinds = zip(_ID_COLUMNS, (rows[USER], rows[ITEM]))
+    columns = [column if ids.dtype == np.int64 else IdColumn(column.heading, column.label) for column, ids in kinds]
+    held_out = _read_ids(text, columns).drop_duplicates()
     if not held_out[USER].isin(rows[USER]).any():
         found = f"none of its {held_out[USER].nunique():,} users is in {submission}"
         raise problem(answers.name, found, "answers for users of the submission", "give the answers of the same data")

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from movierec_bench.data.atomic import AtomicData, read_atomic
-from movierec_bench.data.split import read_part
+from movierec_bench.data.split import read_known, read_part
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.evaluation.metrics import per_user
 from movierec_bench.runs.folder import ModelFolder, RunFolder
@@ -106,7 +106,7 @@ def run_segments(
         raise ConfigError(
             f"segments by {by!r} ask no models, only those by {GOOD!r} do; leave out the judges {', '.join(judges)}"
         )
-    train = read_part(folder.split, "train")
+    train = read_known(folder.split)
     movies = read_data(folder, atomic).movies if by == FOCUS else None
     valid_recall = _judged(folder, judges or best_on_validation(folder, JUDGES)) if by == GOOD else None
     return segment_users(by, train, movies, valid_recall)

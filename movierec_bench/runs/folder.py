@@ -14,11 +14,11 @@ import pyarrow as pa
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.runs.files import write_parquet, write_text
 from movierec_bench.runs.records import BUDGET, DONE, REDO, RunManifest, Status
-from movierec_bench.schema import ITEM, METRICS, RANK, SCORE, TOPK_COLUMNS, USER
+from movierec_bench.schema import METRICS, RANK, SCORE, TOPK_COLUMNS, USER
 
 TOPK_PARTS = ("valid", "test", "full")
 
-_TOPK_TYPES = {USER: np.int64, ITEM: np.int64, RANK: np.int32, SCORE: np.float32}
+_TOPK_TYPES = {RANK: np.int32, SCORE: np.float32}  # the ids are the data's own: int64, or strings
 _DELETE = "delete this model's folder and run again"
 
 
@@ -92,7 +92,7 @@ class ModelFolder:
             k: ranks to read, from the first; None for all.
 
         Returns:
-            DataFrame [user int64, item int64, rank int32, score float32].
+            DataFrame [user, item (int64 or str), rank int32, score float32].
 
         Raises:
             DataError: the ranking was not stored.

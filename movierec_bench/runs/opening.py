@@ -15,11 +15,13 @@ from typing import Optional
 from filelock import FileLock, Timeout
 
 from movierec_bench.data.atomic import read_atomic
-from movierec_bench.data.split import make_split, write_split
+from movierec_bench.data.log_split import BY_USER, check_protocol, split_data
+from movierec_bench.data.split import write_split
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.records import RunManifest
 from movierec_bench.schema import PathLike
+from movierec_bench.settings.catalog import KNOWN_USERS
 from movierec_bench.settings.protocol import Protocol
 
 _VERSIONS_OF = (
@@ -89,7 +91,9 @@ def open_run(
         command=command,
         run_id=uuid.uuid4().hex,
         git_revision=_git_revision(),
+        lacking=",".join([*data.lacking, *([KNOWN_USERS] if rules.name == BY_USER else [])]),
     )
+    check_protocol(data, rules)
     if fresh and run_folder.path.exists():
         shutil.rmtree(run_folder.path)
     if run_folder.manifest.exists():
@@ -102,7 +106,7 @@ def open_run(
             "choose another --out, or --fresh to delete it and start anew"
         )
     if not all((run_folder.split / f"{part}.parquet").is_file() for part in ("train", "valid", "test")):
-        write_split(make_split(data.interactions, rules), run_folder.split)
+        write_split(split_data(data, rules), run_folder.split)
     run_folder.write_manifest(manifest)
     return manifest
 

@@ -15,7 +15,7 @@ DONE, FAILED, SKIPPED, BUDGET = "done", "failed", "skipped", "budget"
 STATES = (DONE, FAILED, SKIPPED, BUDGET)
 STATUS_METRICS = (*METRICS, COVERAGE, "ci_low", "ci_high")
 ENSEMBLE = "ensemble"  # the family that a mix of models shows on the board
-_LATER_FIELDS = ("run_id", "git_revision")  # of RunManifest; folders written before them are still read
+_LATER_FIELDS = ("run_id", "git_revision", "lacking")  # of RunManifest; folders written before them are still read
 REDO = "run the same command again to have it redone"
 
 
@@ -130,6 +130,7 @@ class RunManifest:
         command: the command that made the run.
         run_id: what MLflow knows this folder by; made anew with the folder. Empty in folders of before.
         git_revision: commit of the working directory's repository; None without one.
+        lacking: what models may require and cannot have here, of ``catalog.REQUIREMENTS``, comma-separated.
     """
 
     dataset: str
@@ -142,6 +143,7 @@ class RunManifest:
     command: str
     run_id: str = ""
     git_revision: Optional[str] = None
+    lacking: str = ""
 
     def to_json(self) -> str:
         """This record as JSON text."""

@@ -36,9 +36,22 @@ _CATALOG_KEYS = (
     "history",
     "scheme",
     "needs",
+    "requires",
     "stages",
     "resources",
 )
+# What a model may be unable to do without, and how its absence is told: "needs ...".
+KNOWN_USERS = "known_users"
+REQUIREMENTS = {
+    "times": "the order of each user's rows, and these data have no times",
+    "dates": "dates, and the times of these data are none",
+    "genres": "genres, and these data have none",
+    "creators": "directors or writers, and these data have none",
+    "years": "release years, and these data have none",
+    "features": "features of the movies, and these data have none",
+    "knowledge": "a knowledge graph of the movies, and these data have none",
+    KNOWN_USERS: "users it was trained on, and this protocol holds out whole users",
+}
 _RESOURCES = {"cpu": 1, "gpu": 0}  # when the YAML asks for nothing else
 # What the protocol decides for every model alike; a model's YAML may not.
 PROTOCOL_KEYS = frozenset(
@@ -87,6 +100,7 @@ class ModelEntry:
         history: what the model reads when it ranks, one of ``HISTORIES``.
         scheme: how an epoch trains it, one of ``training.schemes.base.SCHEMES``; ``plain`` by default.
         needs: why the model cannot run here; empty when it can.
+        requires: what it cannot do without, some of ``REQUIREMENTS``: named in its YAML, or said by what it reads.
         stages: names of training stages, for models that train in several.
         resources: ``{"cpu": .., "gpu": ..}`` asked of a cluster.
         parameters: RecBole's and our own parameters, as written.
@@ -103,6 +117,7 @@ class ModelEntry:
     history: str
     scheme: str
     needs: str
+    requires: tuple[str, ...]
     stages: tuple[str, ...]
     resources: Mapping[str, float]
     parameters: Mapping[str, Any]
@@ -117,6 +132,11 @@ class ModelEntry:
                 break
             lines.append(line.lstrip("# ").rstrip())
         return " ".join(lines)
+
+    def without(self, lacking: Iterable[str]) -> ModelEntry:
+        """This model where ``lacking``, some of ``REQUIREMENTS``, cannot be had: it says so in ``needs``."""
+        missing = [REQUIREMENTS[what] for what in self.requires if what in set(lacking)]
+        return replace(self, needs="; ".join(missing)) if missing and not self.needs else self
 
     def with_parameters(self, changes: Mapping[str, Any]) -> ModelEntry:
         """A copy with some parameters changed. Raises ConfigError for a key the model does not have."""
@@ -226,11 +246,27 @@ def _read_entry(path: Path, common: Mapping[str, Any]) -> ModelEntry:
         history=_choice(path, block, "history", HISTORIES),
         scheme=str(block.get("scheme", "plain")),
         needs=str(block.get("needs") or ""),
+        requires=_requirements(path, block, family),
         stages=tuple(block.get("stages", [])),
         resources=_resources(path, block),
         parameters={**(common if trainer == "epochs" else {}), **content},
         path=path,
     )
+
+
+def _requirements(path: Path, block: Mapping[str, Any], family: str) -> tuple[str, ...]:
+    """What the YAML names, and what follows: sequences have an order; a model that reads no history knows its users."""
+    named = list(block.get("requires") or [])
+    for what in named:
+        if what not in REQUIREMENTS:
+            raise ConfigError(f"{path}: 'catalog.requires' has {what!r}; expected some of {', '.join(REQUIREMENTS)}")
+    if block.get("history") == "sequence":
+        named.append("times")
+    if family == "knowledge":
+        named.append("knowledge")
+    if block.get("history") == "none" and family != "rule":
+        named.append(KNOWN_USERS)
+    return tuple(what for what in REQUIREMENTS if what in named)
 
 
 def _resources(path: Path, block: Mapping[str, Any]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from movierec_bench.errors import ConfigError
 from movierec_bench.schema import PathLike
 from movierec_bench.settings.yaml_files import ConfigFolders
 
-PROTOCOLS = ("competition", "random", "last", "ratio", "halves")
+PROTOCOLS = ("competition", "random", "last", "ratio", "halves", "time", "users", "given")
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,9 @@ class Protocol:
         held_out_min: Fewest rows held out of a user (competition, random, last).
         held_out_max: Most rows held out of a user (competition, random, last).
         last_share: Share of a user's held-out rows that are the last ones, rounded up (competition).
-        ratio_valid: Share of a user's rows that validates (ratio).
-        ratio_test: Share of a user's rows that tests (ratio).
+        ratio_valid: Share of a user's rows that validates (ratio); of all rows (time); of the users (users).
+        ratio_test: Share of a user's rows that tests (ratio); of all rows (time); of the users (users).
+        shown_share: Share of a held-out user's rows that is shown at ranking time (users).
 
     Raises:
         ConfigError: A value has the wrong type or lies outside its range.
@@ -47,13 +48,14 @@ class Protocol:
     last_share: float
     ratio_valid: float
     ratio_test: float
+    shown_share: float = 0.8
 
     def __post_init__(self) -> None:
         if self.name not in PROTOCOLS:
             raise ConfigError(f"name is {self.name!r}; expected one of {', '.join(PROTOCOLS)}")
         for key in ("seed", "min_rows", "held_out_min", "held_out_max"):
             self._require_integer(key, lowest=0 if key == "seed" else 1)
-        for key in ("held_out_share", "ratio_valid", "ratio_test"):
+        for key in ("held_out_share", "ratio_valid", "ratio_test", "shown_share"):
             self._require_share(key, open_ended=True)
         self._require_share("last_share", open_ended=False)
         if self.held_out_max < self.held_out_min:
@@ -68,8 +70,11 @@ class Protocol:
 
     @property
     def hash(self) -> str:
-        """The first 16 hexadecimal digits of the SHA-256 of all settings."""
-        settings = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        """The first 16 hexadecimal digits of the SHA-256 of all settings; of ``shown_share`` where it has a say."""
+        record = dataclasses.asdict(self)
+        if self.name != "users":
+            del record["shown_share"]  # results of before it existed stay comparable
+        settings = json.dumps(record, sort_keys=True)
         return hashlib.sha256(settings.encode()).hexdigest()[:16]
 
     def _require_integer(self, key: str, lowest: int) -> None:

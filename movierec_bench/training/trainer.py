@@ -86,6 +86,7 @@ def fit(
     settings: FitSettings,
     validate: Optional[Validate] = None,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+    seen: Optional[Interactions] = None,
 ) -> Fitted:
     """Train one model.
 
@@ -96,6 +97,7 @@ def fit(
         settings: seed, budget, epochs.
         validate: gives the Recall@10 of the model as it stands; decides early stopping.
         on_epoch: called after every epoch.
+        seen: the rows it reads when it is validated; None: ``train``.
 
     Raises:
         ModelError: the loss is not a number, or the model cannot be built from these data.
@@ -113,7 +115,7 @@ def fit(
             model.fit_closed_form()  # RecBole's own compute in their constructor
         return fitted
     batches = build_batches(entry, config, dataset)
-    _train_by_epochs(fitted, batches, train, settings, validate, on_epoch)
+    _train_by_epochs(fitted, batches, train, settings, validate, on_epoch, seen or train)
     return fitted
 
 
@@ -131,6 +133,7 @@ def _train_by_epochs(
     settings: FitSettings,
     validate: Optional[Validate],
     on_epoch: Callable[[EpochRecord], None],
+    seen: Interactions,
 ) -> None:
     config, model = fitted.config, fitted.model
     scheme = build_scheme(fitted.entry, config, model)
@@ -148,7 +151,9 @@ def _train_by_epochs(
             and scheme.can_rank
             and (epoch % config["eval_step"] == 0 or out_of_time or epoch == last)
         ):
-            recall = validate(fitted.scorer(train))
+            recall = validate(fitted.scorer(seen))
+            if seen is not train:
+                give_history(fitted.entry, fitted.model, train)
             since_best = 0 if scheme.is_pretraining else since_best + 1
             if recall > best_recall:
                 best_recall, best_state, best_epoch, since_best = recall, _snapshot(model), epoch, 0
