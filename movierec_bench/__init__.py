@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from movierec_bench.reports.eda.command import eda
     from movierec_bench.reports.leaderboard import leaderboard
     from movierec_bench.reports.public_private import score_boards
+    from movierec_bench.reports.report.build import report
     from movierec_bench.reports.submission import score, submit
     from movierec_bench.settings.catalog import load_catalog
     from movierec_bench.tracking.tracker import track
@@ -38,6 +39,7 @@ __all__ = [
     "ensemble",
     "leaderboard",
     "load_catalog",
+    "report",
     "run",
     "score",
     "score_boards",
@@ -56,6 +58,7 @@ _HOMES = {
     "ensemble": "mixing.ensemble",
     "leaderboard": "reports.leaderboard",
     "load_catalog": "settings.catalog",
+    "report": "reports.report.build",
     "run": "execution.run",
     "score": "reports.submission",
     "score_boards": "reports.public_private",

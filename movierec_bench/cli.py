@@ -271,6 +271,23 @@ def eda(
 
 
 @app.command()
+def report(
+    run: Run,
+    out: Annotated[Optional[Path], typer.Option(help="The page; default: report.html in the run's folder.")] = None,
+    users: Annotated[
+        Optional[str], typer.Option(help="Users the page must be able to show, 1,2,3; others as far as they fit.")
+    ] = None,
+    users_file: Annotated[Optional[Path], typer.Option(help="A file with more such users, one a line.")] = None,
+    atomic: RunsAtomic = None,
+) -> None:
+    """Write one HTML page about a run: board, curves, comparisons, mixes, and any user's lists with titles."""
+    from movierec_bench.reports.report.build import report as do
+
+    path = do(run, out=out, users=users, users_file=users_file, atomic=atomic)
+    _print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser, it needs no network")
+
+
+@app.command()
 def submit(
     run: Run,
     model: Annotated[str, typer.Option(help="A model or ensemble of that run.")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import math
 import re
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from movierec_bench.schema import BOARD_COLUMNS, COVERAGE, FAMILIES, MAIN_METRIC
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+logger = logging.getLogger(__name__)
 
 PLACE, MODEL, FAMILY, SOURCE, STATUS, _, CI_LOW, CI_HIGH = BOARD_COLUMNS[:8]
 USERS, MISSING_USERS, FIT_SECONDS, RANK_SECONDS, REFIT_SECONDS, PEAK_RSS, EPOCHS, ERROR = BOARD_COLUMNS[15:]
@@ -242,7 +245,7 @@ def _check_choice(what: str, found: Optional[str], allowed: tuple[str, ...]) -> 
 
 
 @dataclass(frozen=True)
-class _Cell:
+class Cell:
     """One cell as text, and the value that the page sorts by."""
 
     text: str
@@ -266,29 +269,30 @@ def _render(template: str, board: Board, escape: Any) -> str:
     return environment.get_template(template).render(
         manifest=board.manifest,
         best=board.best,
-        columns=_headings(board.table),
-        rows=_cells(board.table),
-        test_columns=_headings(board.tests),
-        tests=_cells(board.tests),
+        columns=headings(board.table),
+        rows=board_cells(board.table),
+        test_columns=headings(board.tests),
+        tests=board_cells(board.tests),
     )
 
 
-def _headings(table: pd.DataFrame) -> list[tuple[str, bool]]:
+def headings(table: pd.DataFrame) -> list[tuple[str, bool]]:
     """Each column's name, and whether it holds numbers."""
     return [(name, name not in _TEXTS) for name in table.columns]
 
 
-def _cells(table: pd.DataFrame) -> list[list[_Cell]]:
+def board_cells(table: pd.DataFrame) -> list[list[Cell]]:
+    """The cells of ``table``, columns of a board or of its tests, row by row."""
     columns = [[_cell(name, value) for value in table[name].tolist()] for name in table.columns]
     return [list(row) for row in zip(*columns)]
 
 
-def _cell(column: str, value: Any) -> _Cell:
+def _cell(column: str, value: Any) -> Cell:
     if pd.isna(value):
-        return _Cell("", "")
+        return Cell("", "")
     if isinstance(value, str):
-        return _Cell(value, value)
-    return _Cell(_number(column, float(value)), float(value))
+        return Cell(value, value)
+    return Cell(_number(column, float(value)), float(value))
 
 
 def _number(column: str, value: float) -> str:

@@ -129,6 +129,11 @@ class RunFolder:
         """The written board by ``segment``, one of ``segments.BY``."""
         return self.path / f"leaderboard_by_{segment}.csv"
 
+    @property
+    def report(self) -> Path:
+        """The written report, a page for people."""
+        return self.path / "report.html"
+
     def submission(self, name: str) -> Path:
         """The submission of the model or ensemble ``name``."""
         return self.path / "submissions" / f"{name}.csv"

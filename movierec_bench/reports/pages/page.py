@@ -87,6 +87,7 @@ class Page:
         sections: the chapters, in this order.
         facts: headline numbers: (what, value).
         scripts: names of further scripts among the templates, run after the page's own.
+        styles: names of further style sheets among the templates.
         data: JSON that those scripts read, by the id of its element.
     """
 
@@ -95,6 +96,7 @@ class Page:
     sections: tuple[Section, ...]
     facts: tuple[tuple[str, str], ...] = ()
     scripts: tuple[str, ...] = ()
+    styles: tuple[str, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
 
     def figures(self) -> list[Figure]:
@@ -125,7 +127,7 @@ def render_page(page: Page) -> str:
     }
     return environment.get_template("page.html").render(
         page=page,
-        style=Markup(_read("page.css")),
+        style=Markup("".join(map(_read, ("page.css", *page.styles)))),
         policy=_policy(scripts),
         scripts=[Markup(script) for script in scripts],
         data={name: Markup(script_json(value)) for name, value in page.data.items()},

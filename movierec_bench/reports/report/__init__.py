@@ -1,0 +1,1 @@
+"""The report of a run as one page: what it reads, what it counts, and a module a chapter."""
