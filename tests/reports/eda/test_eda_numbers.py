@@ -78,6 +78,8 @@ def test_a_histogram_counts_lower_ends_and_not_upper_ones() -> None:
     assert table["n"].tolist() == [1, 2, 1]
     assert table["share"].tolist() == [0.2, 0.4, 0.2]  # 5 is outside and still one of five
     assert table["share_so_far"].tolist() == pytest.approx([0.2, 0.6, 0.8])
+    assert table["below"].dtype == np.int64, "20 and not 20.0 in the CSV"
+    assert bins.histogram(np.array([1]), [0, 0.5, 2], "n")["below"].tolist() == [0.5, 2]
 
 
 @given(st.lists(st.integers(1, 5_000), min_size=1, max_size=50), st.integers(1, 12))
@@ -136,13 +138,14 @@ def test_one_day_summary_of_nobody() -> None:
     there = Histories.of_rows(rows((1, 10, 0), (1, 20, 5)), MOVIES)
     longer = users.one_day_summary(there).set_index("definition").loc[users.LONGER]
     assert longer["users"] == 0 and math.isnan(longer["mean"])
-    assert set(users.one_day_lengths(there)["definition"]) == {users.WITHIN_24_HOURS}
+    assert set(users.one_day_lengths(there)["definition"]) == {users.SAME_DAY, users.WITHIN_24_HOURS}
 
 
 def test_one_day_lengths_are_shares_of_their_group(histories: Histories) -> None:
     table = users.one_day_lengths(histories)
-    assert table.groupby("definition")["users"].sum().to_dict() == {users.WITHIN_24_HOURS: 2, users.LONGER: 1}
-    assert table.groupby("definition")["share"].sum().tolist() == pytest.approx([1, 1])
+    counts = {users.SAME_DAY: 1, users.WITHIN_24_HOURS: 2, users.LONGER: 1}
+    assert table.groupby("definition")["users"].sum().to_dict() == counts
+    assert table.groupby("definition")["share"].sum().tolist() == pytest.approx([1, 1, 1])
 
 
 # -- sessions ---------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ def histogram(values: np.ndarray, edges: Union[Sequence[float], np.ndarray], cou
     inside = (place >= 0) & (place < len(ends) - 1)
     counts = np.bincount(place[inside], minlength=len(ends) - 1)
     share = counts / max(1, len(values))
+    if np.isfinite(ends).all() and np.array_equal(ends, np.rint(ends)):
+        ends = ends.astype(np.int64)  # as people write them: 20 and not 20.0
     return pd.DataFrame({LOW: ends[:-1], HIGH: ends[1:], counted: counts, SHARE: share, SO_FAR: np.cumsum(share)})
 
 

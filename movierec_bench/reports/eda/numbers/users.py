@@ -91,17 +91,16 @@ def one_day_summary(histories: Histories) -> pd.DataFrame:
 
 
 def one_day_lengths(histories: Histories) -> pd.DataFrame:
-    """Rows a user of one-day users beside the others', each as a share of its group.
+    """Rows a user of one-day users, by each definition, beside the others', each as a share of its group.
 
     Returns:
-        DataFrame [definition, from, below, users, share, share_so_far]; one-day by ``WITHIN_24_HOURS``. A group
-        without users has no rows.
+        DataFrame [definition, from, below, users, share, share_so_far]. A group without users has no rows.
     """
     lengths, groups = histories.lengths, one_day_users(histories)
     edges = growing_steps(lengths.min(), lengths.max(), 5)
     tables = [
         histogram(lengths[groups[name]], edges, USERS).assign(**{DEFINITION: name})
-        for name in (WITHIN_24_HOURS, LONGER)
+        for name in (SAME_DAY, WITHIN_24_HOURS, LONGER)
         if groups[name].any()
     ]
     table = pd.concat(tables, ignore_index=True)

@@ -18,7 +18,7 @@ from movierec_bench.reports.eda.numbers.columns import (
 )
 from movierec_bench.reports.eda.numbers.histories import MONTH, Histories
 from movierec_bench.reports.eda.pictures.charts import group_histograms, grouped_bars, histogram
-from movierec_bench.reports.eda.pictures.wording import count, decimal, duration, share, some
+from movierec_bench.reports.eda.pictures.wording import count, decimal, duration, listed, share, some
 from movierec_bench.reports.pages import Figure, Note, Part, Section
 
 
@@ -81,10 +81,9 @@ def _one_day_lengths(histories: Histories) -> Figure:
     chosen = users.one_day_users(histories)
     long = lengths >= 100
     told = [
-        f"{share(long[there].mean())} of those {name}" if there.any() else f"nobody is {name}"
-        for name, there in ((name, chosen[name]) for name in (users.WITHIN_24_HOURS, users.LONGER))
+        f"{share(long[there].mean())} ({name})" if there.any() else f"nobody ({name})" for name, there in chosen.items()
     ]
-    notice = f"Histories of 100 rows or more: {told[0]}, {told[1]}."
+    notice = f"Users with 100 rows or more, by how close together their rows lie: {listed(told)}."
     chart = group_histograms(table, DEFINITION, "rows of a user (logarithmic)", "share of the group's users (%)", SHARE)
     return Figure(
         "one-day-lengths", "How long the histories of one-day users are, beside the others'", notice, chart, table
