@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
+from movierec_bench.errors import ConfigError
 from movierec_bench.execution.jobs import Job, forget, is_due, make_job, status_of
 from movierec_bench.execution.model_process import Phase, bench_model
 from movierec_bench.execution.processes import Ended, Task, run_tasks, usable_cpus
@@ -94,6 +95,7 @@ def run(
     run_folder = RunFolder(Path(out) / folder.name)
     with only_run(run_folder), connected(ray) if ray is not None else nullcontext():
         manifest = open_run(run_folder, folder, rules, seed, fresh, command)
+        _check_filters(filters, manifest.lacking.split(","), folder.name)
         able = [entry.without(manifest.lacking.split(",")) for entry in entries]
         jobs = [
             make_job(entry, run_folder, folder, manifest, seed, budget, filters, refit=not no_refit) for entry in able
@@ -104,6 +106,16 @@ def run(
             board = build_board(run_folder)
             board.write(run_folder)
     return replace(board, tracking=tracking.line)
+
+
+def _check_filters(filters: str, lacking: Sequence[str], dataset: str) -> None:
+    """Raise ConfigError where the data lack what a filter reads."""
+    missing = [what for what in ("dates", "years") if what in lacking]
+    if "future" in filters and missing:
+        raise ConfigError(
+            f"--filter {filters}: {dataset} has no {' and no '.join(missing)}; expected movies with release years and "
+            "rows with dates to tell future movies; leave the filter out"
+        )
 
 
 # -- running ----------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from movierec_bench.execution.processes import limit_threads
 from movierec_bench.runs.files import write_text
 from movierec_bench.runs.records import BUDGET, DONE, FAILED
 from movierec_bench.runs.trials import DEFAULT, STOPPED, Trial, TrialFolder
-from movierec_bench.schema import EpochRecord
+from movierec_bench.schema import USER, EpochRecord
 from movierec_bench.settings.catalog import ModelEntry
 
 GRACE_EPOCHS = 5  # epochs every trial gets
@@ -51,17 +51,30 @@ class SearchRows:
         data: the data set's movies, triples and vocabulary; its table of interactions is empty.
         train: the training rows.
         valid: the validation rows: user, item, time.
+        seen: the rows that are read when the validation is ranked.
     """
 
     data: AtomicData
     train: Interactions
     valid: pd.DataFrame
+    seen: Interactions
 
     @classmethod
-    def of(cls, data: AtomicData, train: pd.DataFrame, valid: pd.DataFrame) -> SearchRows:
-        """From a data set, of which every row but the given ones is left out."""
+    def of(cls, data: AtomicData, train: pd.DataFrame, valid: pd.DataFrame, known: pd.DataFrame) -> SearchRows:
+        """From a data set, of which every row but the given ones is left out.
+
+        Args:
+            data: the data set.
+            train: the training rows.
+            valid: the validation rows.
+            known: the training rows, and those shown of users held out whole.
+        """
         bare = replace(data, interactions=data.interactions.iloc[:0].copy())
-        return cls(bare, Interactions.from_rows(train, data.vocabulary), valid)
+        fitted = Interactions.from_rows(train, data.vocabulary)
+        if len(known) == len(train):
+            return cls(bare, fitted, valid, fitted)
+        told = known[USER].isin(train[USER]) | known[USER].isin(valid[USER])  # nothing of the test's users
+        return cls(bare, fitted, valid, Interactions.from_rows(known[told], data.vocabulary))
 
 
 @dataclass(frozen=True)
@@ -149,7 +162,7 @@ def run_trials(
 
 def _train(config: Mapping[str, Any], told: _Told) -> None:
     """One trial: fit, and report Recall@10 on the validation rows after every epoch."""
-    from movierec_bench.evaluation.validation import validator
+    from movierec_bench.evaluation.validation import able_to_rank, validator
     from movierec_bench.training.trainer import FitSettings, fit
 
     limit_threads(told.threads)
@@ -163,12 +176,13 @@ def _train(config: Mapping[str, Any], told: _Told) -> None:
 
     try:
         entry = told.entry.with_parameters(config["trial"]["parameters"])
-        validate = validator(rows.valid, rows.train, rows.data)
+        able = able_to_rank(entry, rows.train, rows.seen)
+        validate = validator(rows.valid, rows.seen, rows.data, able)
         with tempfile.TemporaryDirectory(prefix="movierec_bench-") as scratch:
             settings = FitSettings(seed=told.seed, scratch=Path(scratch), budget=told.budget)
-            fitted = fit(entry, rows.data, rows.train, settings, validate, on_epoch)
+            fitted = fit(entry, rows.data, rows.train, settings, validate, on_epoch, rows.seen)
             if entry.trainer == "closed_form":
-                best = validate(fitted.scorer(rows.train))
+                best = validate(fitted.scorer(rows.seen))
         state = BUDGET if fitted.out_of_budget else DONE
         end = {"state": state, "error": None, "traceback": None}
     except Exception as error:  # whatever a configuration does wrong is its trial's error; the traceback goes along

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from movierec_bench.data.atomic import read_atomic
-from movierec_bench.data.split import read_part
+from movierec_bench.data.split import read_known, read_part
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.execution.processes import usable_cpus
 from movierec_bench.execution.ray_cluster import connected, has_room, in_words
@@ -166,6 +166,8 @@ def tune(
     folder = RunFolder(Path(out) / source.name)
     with only_run(folder):
         _open(folder, source, rules, seed, fresh, command)
+        lacking = folder.read_manifest().lacking.split(",")
+        entries = _tunable([entry.without(lacking) for entry in entries])
         searches = []
         for entry in entries:
             trial_folder = TrialFolder.of(folder, entry.name)
@@ -279,7 +281,9 @@ def _run_searches(
 
         from movierec_bench.tuning.ray_tune import SearchRows, run_trials
 
-        shared = ray.put(SearchRows.of(data, train, valid))  # once, for all trials of all models
+        shared = ray.put(
+            SearchRows.of(data, train, valid, read_known(folder.split))
+        )  # once, for all trials of all models
         for search in searches:
             if search.missing:
                 with _Progress(search, quiet, tracking) as progress:
