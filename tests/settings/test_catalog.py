@@ -148,3 +148,29 @@ def test_what_a_cluster_is_asked_for(tmp_path: Path, asked: str, resources: dict
 def with_resources(folder: Path, asked: str) -> Path:
     packaged = (packaged_configs() / "models" / "Pop.yaml").read_text(encoding="utf-8")
     return own(folder, "Pop", packaged.replace("catalog:\n", f"catalog:\n  resources: {asked}\n"))
+
+
+def test_what_models_require_is_named_or_follows_from_what_they_read() -> None:
+    catalog = load_catalog()
+    assert catalog["Pop"].requires == () and catalog["EASE"].requires == ()
+    assert catalog["BPR"].requires == ("known_users",)
+    assert catalog["SASRec"].requires == ("times",)
+    assert catalog["KGAT"].requires == ("knowledge", "known_users")
+    assert catalog["YearPop"].requires == ("dates",) and catalog["CDAE"].requires == ("known_users",)
+
+
+def test_a_model_without_what_it_requires_says_so() -> None:
+    entry = load_catalog()["FDSA"]
+    assert entry.without(["genres"]).needs == ""
+    lacking = entry.without(["times", "features"]).needs
+    assert lacking.startswith("the order of each user's rows") and "features of the movies" in lacking
+
+
+def test_an_unknown_requirement_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    text = (
+        "catalog: {family: general, source: ours, trainer: closed_form, batches: none, history: rows, requires: [luck]}"
+    )
+    (tmp_path / "models" / "Lucky.yaml").write_text(text + "\n")
+    with pytest.raises(ConfigError, match="'catalog.requires' has 'luck'; expected some of times, dates"):
+        load_catalog(tmp_path)
