@@ -20,7 +20,7 @@ from movierec_bench.reports.eda.numbers.columns import (
 )
 from movierec_bench.reports.eda.numbers.histories import DAY, MONTH, Histories
 
-SAME_DAY, WITHIN_24_HOURS, LONGER = "same calendar day (UTC)", "within 24 hours", "more than 24 hours"
+SAME_DAY, WITHIN_24_HOURS, LONGER = "same day (UTC)", "within 24 hours", "more than 24 hours"
 
 
 def history_lengths(histories: Histories) -> pd.DataFrame:
