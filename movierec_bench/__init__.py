@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from movierec_bench.reports.leaderboard import leaderboard
     from movierec_bench.reports.public_private import score_boards
     from movierec_bench.reports.report.build import report
-    from movierec_bench.reports.submission import score, submit
+    from movierec_bench.reports.score import score
+    from movierec_bench.reports.submission import submit
     from movierec_bench.settings.catalog import load_catalog
     from movierec_bench.tracking.tracker import track
     from movierec_bench.tuning.tune import tune
@@ -60,7 +61,7 @@ _HOMES = {
     "load_catalog": "settings.catalog",
     "report": "reports.report.build",
     "run": "execution.run",
-    "score": "reports.submission",
+    "score": "reports.score",
     "score_boards": "reports.public_private",
     "submit": "reports.submission",
     "track": "tracking.tracker",

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import Union
 
-PathLike = Union[str, "os.PathLike[str]"]
+PathLike = Union[str, os.PathLike[str]]
 
 # -- columns of every table of ours (the data's own ids) --------------------------------------
 USER = "user"

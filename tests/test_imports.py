@@ -32,6 +32,7 @@ FLOW = [
     ["mixing"],
     ["execution"],
     ["tuning"],
+    ["commands"],
     ["cli"],
     ["__main__"],
 ]

@@ -17,7 +17,7 @@ from movierec_bench.execution.progress import listener
 from movierec_bench.execution.ray_cluster import connected
 from movierec_bench.execution.ray_tasks import Placed, run_tasks_on_ray
 from movierec_bench.reports.leaderboard import Board, build_board
-from movierec_bench.runs.command import check_positive, command_line
+from movierec_bench.runs.command import check_positive, recorded
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.opening import find_dataset, only_run, open_run
 from movierec_bench.runs.records import FAILED, SKIPPED
@@ -32,7 +32,9 @@ if TYPE_CHECKING:  # torch and RecBole take seconds to import; only the models' 
 _Runner = Callable[[list[Task]], Generator[tuple[Task, Any], None, None]]
 
 
+@recorded
 def run(
+    command: str,
     models: Union[str, Iterable[str]] = "all",
     dataset: Optional[str] = None,
     out: PathLike = "runs",
@@ -83,7 +85,6 @@ def run(
             answers, or one of its nodes has other versions than this machine.
         DataError: no such data set, or the folder holds a run of other data or another protocol.
     """
-    command = command_line("run", locals())  # before any other name is bound
     from movierec_bench.ranking.candidate_filters import Filters
 
     entries = select(load_catalog(configs), models)

@@ -53,6 +53,7 @@ class Board:
         tests: paired test of each placed model against ``best``: model, difference, p_value, p_holm.
         best: the model in first place; None where no model was scored.
         manifest: what the run rests on.
+        folder: the run's folder.
         tracking: one line from `run` that says where it is tracked, or why not; None where nobody asked.
     """
 
@@ -60,6 +61,7 @@ class Board:
     tests: pd.DataFrame
     best: Optional[str]
     manifest: RunManifest
+    folder: Path
     tracking: Optional[str] = None
 
     @property
@@ -151,7 +153,7 @@ def leaderboard(
         sort: the column to sort by; with ``by``, a column of the board in all.
         family: show this family only.
         status: show models of this status only.
-        by: one of ``segments.BY``; None for the board in all.
+        by: one of ``user_segments.BY``; None for the board in all.
         judges: for ``by="good"``, the models that tell good users from bad ones, comma-separated or a sequence;
             None for the best four on validation.
         atomic: for ``by="focus"``, the folder that holds the data set's folder; None for the run's own.
@@ -184,7 +186,7 @@ def build_board(run: RunFolder) -> Board:
     best = placed[0] if placed else None
     tests = _paired_tests({folder.name: folder for folder in folders}, placed)
     table[P_HOLM] = table[MODEL].map(tests.set_index(MODEL)[P_HOLM]).astype(float)
-    return Board(table, tests, best, manifest)
+    return Board(table, tests, best, manifest, run.path)
 
 
 def _row(folder: ModelFolder) -> dict[str, Any]:

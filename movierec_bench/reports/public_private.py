@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from movierec_bench.errors import ConfigError
-from movierec_bench.reports.submission import recall_by_user, score
+from movierec_bench.reports.submission import recall_by_user, score_submission
 from movierec_bench.schema import MAIN_METRIC, PathLike
 
 PUBLIC, PRIVATE, SPLIT = "public", "private", "split"
@@ -106,7 +106,7 @@ def score_boards(
         raise ConfigError(f"splits is {splits}; expected at least 1, such as 200")
     for path in (submission, against):
         if path is not None:
-            score(path, answers, dataset, atomic, seed)  # refuses what is no valid submission
+            score_submission(path, answers, dataset, atomic, seed)  # refuses what is no valid submission
     recall = recall_by_user(submission, answers)
     public_users = _public_users(public_share, len(recall))
     values, columns = [recall], [PUBLIC, PRIVATE]

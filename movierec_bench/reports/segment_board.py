@@ -40,14 +40,16 @@ class SegmentBoard:
 
     Args:
         dataset: name of the run's data set.
-        by: one of ``segments.BY``.
-        table: a row a segment and model, ``SEGMENT_BOARD_COLUMNS``: segments in the order of ``segments.NAMES``,
+        by: one of ``user_segments.BY``.
+        path: where the table of all models was written.
+        table: a row a segment and model, ``SEGMENT_BOARD_COLUMNS``: segments in the order of ``user_segments.NAMES``,
             within each the models in the order of ``overall``. A segment without users with test rows has none.
         overall: the board's rows of the models asked for, in its order; those without a place are not in ``table``.
     """
 
     dataset: str
     by: str
+    path: Path
     table: pd.DataFrame
     overall: pd.DataFrame
 
@@ -93,7 +95,8 @@ def build_segment_board(
 
     Args:
         run: the run.
-        by: one of ``segments.BY``.
+        by: one of ``user_segments.BY``.
+        path: where the table of all models was written.
         overall: rows of the run's board, ``schema.BOARD_COLUMNS``: the models asked for, in the order asked for.
         judges: as in ``board_by_segment``.
         atomic: as in ``board_by_segment``.
@@ -103,8 +106,9 @@ def build_segment_board(
         DataError: no run there, no model scored, or other data than the run's.
     """
     everything = board_by_segment(run.path, by, judges, atomic)
-    write_csv(run.leaderboard_by(by), _by_segment(everything, by, everything[MODEL].drop_duplicates()))
-    return SegmentBoard(run.read_manifest().dataset, by, _by_segment(everything, by, overall[MODEL]), overall)
+    path = run.leaderboard_by(by)
+    write_csv(path, _by_segment(everything, by, everything[MODEL].drop_duplicates()))
+    return SegmentBoard(run.read_manifest().dataset, by, path, _by_segment(everything, by, overall[MODEL]), overall)
 
 
 def _by_segment(rows: pd.DataFrame, by: str, models: Iterable[str]) -> pd.DataFrame:

@@ -295,7 +295,7 @@ def _message(where: str, found: str, expected: str, next_step: str) -> str:
     return str(problem(where, found, expected, next_step))
 
 
-def score(
+def score_submission(
     submission: PathLike,
     answers: Optional[PathLike] = None,
     dataset: Optional[str] = None,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Concatenate, Optional, ParamSpec, TypeVar
 
 from movierec_bench.errors import ConfigError
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 def check_positive(flag: str, value: Optional[float]) -> None:
@@ -17,8 +22,28 @@ def check_positive(flag: str, value: Optional[float]) -> None:
         raise ConfigError(f"{flag} is {value}; expected a number above 0")
 
 
+def recorded(function: Callable[Concatenate[str, Parameters], Result]) -> Callable[Parameters, Result]:
+    """Hand a function, before its own arguments, the shell command that does the same as the call."""
+    signature = inspect.signature(function)
+    _, *own = signature.parameters.values()
+    signature = signature.replace(parameters=own)
+
+    @functools.wraps(function)
+    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        given = signature.bind(*args, **kwargs).arguments
+        return function(command_line(function.__name__, _changed(signature, given)), *args, **kwargs)
+
+    call.__signature__ = signature  # type: ignore[attr-defined]
+    return call
+
+
+def _changed(signature: inspect.Signature, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the arguments that are not the parameter's default."""
+    return {name: value for name, value in given.items() if str(value) != str(signature.parameters[name].default)}
+
+
 def command_line(command: str, arguments: Mapping[str, Any]) -> str:
-    """The shell command that does what a call of the function of that name with these arguments did."""
+    """Write the shell command that does what a call of the function of that name with these arguments does."""
     words = ["python", "-m", "movierec_bench", command]
     for name, value in arguments.items():
         flag = f"--{name.replace('_', '-')}"

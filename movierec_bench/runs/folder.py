@@ -126,7 +126,7 @@ class RunFolder:
         return self.path / f"leaderboard.{kind}"
 
     def leaderboard_by(self, segment: str) -> Path:
-        """The written board by ``segment``, one of ``segments.BY``."""
+        """The written board by ``segment``, one of ``user_segments.BY``."""
         return self.path / f"leaderboard_by_{segment}.csv"
 
     @property

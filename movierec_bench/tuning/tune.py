@@ -21,7 +21,7 @@ from movierec_bench.data.split import read_known, read_part
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.execution.processes import usable_cpus
 from movierec_bench.execution.ray_cluster import connected, has_room, in_words
-from movierec_bench.runs.command import check_positive, command_line
+from movierec_bench.runs.command import check_positive, command_line, recorded
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.opening import find_dataset, only_run, open_run
 from movierec_bench.runs.records import BUDGET, FAILED
@@ -105,7 +105,9 @@ class Tuned:
         return table
 
 
+@recorded
 def tune(
+    command: str,
     models: Union[str, Iterable[str]],
     dataset: Optional[str] = None,
     samples: int = 20,
@@ -155,7 +157,6 @@ def tune(
             cannot be reached or has no room for a trial; or another search is using the folder.
         DataError: no such data set, or the folder holds trials on other data or under another protocol.
     """
-    command = command_line("tune", locals())  # before any other name is bound
     folders = ConfigFolders(configs)
     entries = _tunable(select(load_catalog(configs), models))
     for flag, value in (("--samples", samples), ("--budget", budget), ("--workers", workers)):

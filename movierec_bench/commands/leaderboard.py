@@ -1,0 +1,19 @@
+"""``leaderboard``: a run's table again."""
+
+from __future__ import annotations
+
+from typing import Union
+
+from movierec_bench.commands.from_function import command_from
+from movierec_bench.commands.terminal import say, show_table
+from movierec_bench.reports.leaderboard import Board, leaderboard
+from movierec_bench.reports.segment_board import SegmentBoard
+
+
+def _show(board: Union[Board, SegmentBoard]) -> None:
+    show_table(board.to_rich())
+    if isinstance(board, SegmentBoard):
+        say(f"every model, with 95 % intervals: {board.path}")
+
+
+command = command_from(leaderboard, _show, arguments=("run",))

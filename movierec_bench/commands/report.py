@@ -1,0 +1,16 @@
+"""``report``: one page about a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from movierec_bench.commands.from_function import command_from
+from movierec_bench.commands.terminal import say
+from movierec_bench.reports.report.build import report
+
+
+def _show(page: Path) -> None:
+    say(f"wrote {page} ({page.stat().st_size / 1e6:.1f} MB); open it in a browser, it needs no network")
+
+
+command = command_from(report, _show, arguments=("run",))

@@ -1,0 +1,19 @@
+"""``run``: every model through the whole line."""
+
+from __future__ import annotations
+
+from movierec_bench.commands.from_function import command_from
+from movierec_bench.commands.terminal import say, show_table
+from movierec_bench.execution.run import run
+from movierec_bench.reports.leaderboard import Board
+
+
+def _show(board: Board) -> int:
+    show_table(board.to_rich())
+    say(f"board, submissions and every model's files: {board.folder}")
+    if board.tracking is not None:
+        say(board.tracking)
+    return 1 if board.failed else 0
+
+
+command = command_from(run, _show, stopped="stopped; what was finished is kept, and running again goes on from there")

@@ -1,0 +1,21 @@
+"""``tune``: better parameters by the validation rows."""
+
+from __future__ import annotations
+
+from movierec_bench.commands.from_function import command_from
+from movierec_bench.commands.terminal import say, show_table
+from movierec_bench.tuning.tune import Tuned, tune
+
+
+def _show(tuned: Tuned) -> int:
+    show_table(tuned.to_rich())
+    if len(tuned.failed) < len(tuned.models):
+        say(f"next: {tuned.command}")
+    if tuned.tracking is not None:
+        say(tuned.tracking)
+    return 1 if tuned.failed else 0
+
+
+command = command_from(
+    tune, _show, stopped="stopped; trials that were over are kept, and running again goes on from there"
+)
