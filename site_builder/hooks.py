@@ -32,9 +32,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
     def site_link(match: re.Match[str]) -> str:
         file = posixpath.normpath(posixpath.join(folder, match["target"]))
-        if file not in PAGES_OF_FILES:
+        made = file.replace(".ipynb", ".md") if file.startswith("notebooks/") else ""
+        page_of_file = PAGES_OF_FILES.get(file, made)
+        if not page_of_file:
             return match[0]
-        inside = posixpath.relpath(PAGES_OF_FILES[file], posixpath.dirname(page.file.src_uri) or ".")
+        inside = posixpath.relpath(page_of_file, posixpath.dirname(page.file.src_uri) or ".")
         return inside + (match["anchor"] or "")
 
     return _LINK.sub(site_link, markdown)
