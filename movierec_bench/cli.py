@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Callable
 
 import typer
@@ -33,12 +33,11 @@ COMMANDS = {
 }
 
 
-def build_app(words: Sequence[str]) -> typer.Typer:
-    """Make the app that understands these words of a command line.
+def build_app(used: Collection[str]) -> typer.Typer:
+    """Make the app of all commands, in which those of ``used`` work; of the others there is their line in ``--help``.
 
-    Only the command that is called is imported; of the others there is their line in ``--help``.
+    What a command needs is imported with it, which can take seconds.
     """
-    called = next((word for word in words if not word.startswith("-")), None)
     app = typer.Typer(
         help="Benchmarks every recommender under one protocol and writes a leaderboard and submissions.",
         no_args_is_help=True,
@@ -46,7 +45,7 @@ def build_app(words: Sequence[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     for name, line in COMMANDS.items():
-        app.command(name, help=line)(_load(name) if name == called else _unused)
+        app.command(name, help=line)(load_command(name) if name in used else _unused)
     return app
 
 
@@ -54,13 +53,14 @@ def main() -> None:
     """Run the command line; errors of ours become one message and exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     try:
-        build_app(sys.argv[1:])()
+        build_app([word for word in sys.argv[1:] if not word.startswith("-")][:1])()
     except BenchError as error:
         Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
 
 
-def _load(name: str) -> Callable[..., None]:
+def load_command(name: str) -> Callable[..., None]:
+    """Import a command of ``COMMANDS``: a function whose parameters are its flags."""
     command: Callable[..., None] = importlib.import_module(f"movierec_bench.commands.{name}").command
     return command
 

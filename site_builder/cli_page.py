@@ -33,20 +33,18 @@ class _Setting:
 
 def cli_page() -> str:
     """Return the Markdown of ``reference/cli.md``."""
-    from movierec_bench.cli import app
+    from movierec_bench.cli import COMMANDS, load_command
 
     lines = [_INTRODUCTION]
-    for command in app.registered_commands:
-        if command.callback is None:
-            raise TypeError(f"the command {command.name} has no function behind it")
-        lines += _command(command.name or command.callback.__name__.replace("_", "-"), command.callback)
+    for name, line in COMMANDS.items():
+        lines += _command(name, line, load_command(name))
     return "\n".join(lines)
 
 
-def _command(name: str, function: Callable[..., Any]) -> list[str]:
+def _command(name: str, line: str, function: Callable[..., Any]) -> list[str]:
     settings = list(_settings(function))
     usage = ["python -m movierec_bench", name, *(each.written for each in settings if each.is_argument), "[OPTIONS]"]
-    lines = [f"## {name}", "", inspect.cleandoc(function.__doc__ or ""), "", "```text", " ".join(usage), "```", ""]
+    lines = [f"## {name}", "", line, "", "```text", " ".join(usage), "```", ""]
     if settings:
         lines += ["| option | takes | default | what it is |", "|---|---|---|---|"]
     lines += [f"| `{each.written}` | {each.value} | {each.default} | {_cell(each.help)} |" for each in settings]

@@ -85,9 +85,9 @@ def check_options(code: str) -> None:
 
 def our_commands() -> TyperGroup:
     """Return the command line's commands as typer's parser sees them."""
-    from movierec_bench.cli import app
+    from movierec_bench.cli import COMMANDS, build_app
 
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(build_app(COMMANDS))
     assert isinstance(group, TyperGroup)
     return group
 
