@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -15,11 +16,19 @@ DONE, FAILED, SKIPPED, BUDGET = "done", "failed", "skipped", "budget"
 STATES = (DONE, FAILED, SKIPPED, BUDGET)
 STATUS_METRICS = (*METRICS, COVERAGE, "ci_low", "ci_high")
 ENSEMBLE = "ensemble"  # the family that a mix of models shows on the board
-_LATER_FIELDS = ("run_id", "git_revision", "lacking")  # of RunManifest; folders written before them are still read
+SUBMISSION = "submission.csv"  # in ``Status.files``: submissions/<Model>.csv
 REDO = "run the same command again to have it redone"
 
 
 _Record = TypeVar("_Record")
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """What a file must be to be whole: its size in bytes and its SHA-256 in hexadecimal digits."""
+
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,10 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Seconds:
-    """Wall-clock seconds of each phase of one model; None where the phase did not run."""
+    """Wall-clock seconds of each phase of one model; None where the phase did not run.
+
+    ``fit`` is validated, ``test_fit`` learns from the validation rows too, ``refit`` from every row.
+    """
 
     load: Optional[float] = None
     fit: Optional[float] = None
@@ -40,6 +52,7 @@ class Seconds:
     score: Optional[float] = None
     refit: Optional[float] = None
     submit: Optional[float] = None
+    test_fit: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,14 @@ class Status:
         budget: seconds of training that the fit and the refit were each allowed; None for no limit.
         fit_out_of_budget: whether the budget ended the fit.
         filter: the candidate filter in force; None for none.
+        seed: seed of everything random in the model; None in folders of before.
+        versions: package name to version, and Python's, where the model was trained.
+        threads: threads that its numerical libraries used; None where not recorded.
+        code_hash: hash of the model's own source; None for a mix, and in folders of before.
+        reads: settings that the model's training looked up, some of which stand in no YAML of its own; sorted.
+        files: every file that this status vouches for, by name: those of the model's folder, and ``SUBMISSION`` for
+            ``submissions/<Model>.csv``. Empty in folders of before.
+        members: of a mix, each member's `result_hash` when the mix was made.
 
     Raises:
         DataError: the state or the metrics are not the ones above.
@@ -86,6 +107,13 @@ class Status:
     budget: Optional[float] = None
     fit_out_of_budget: bool = False
     filter: Optional[str] = None
+    seed: Optional[int] = None
+    versions: dict[str, str] = field(default_factory=dict)
+    threads: Optional[int] = None
+    code_hash: Optional[str] = None
+    reads: tuple[str, ...] = ()
+    files: dict[str, StoredFile] = field(default_factory=dict)
+    members: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.state not in STATES:
@@ -96,6 +124,16 @@ class Status:
                 f"status of {self.model}: metrics missing or unknown: {odd}; "
                 f"expected none at all or exactly {list(STATUS_METRICS)}; {REDO}"
             )
+
+    @property
+    def result_hash(self) -> str:
+        """16 hexadecimal digits that differ where the result does: of what it depends on, and of its rankings.
+
+        A mix keeps those of its members, so that it is known to be stale once a member was redone.
+        """
+        rankings = {name: file.sha256 for name, file in self.files.items() if name.startswith("topk_")}
+        content = [asdict(self.fingerprint), rankings, self.metrics if not rankings else {}]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
         """This record as JSON text; a metric that is not a number is written as null."""
@@ -119,18 +157,22 @@ class Status:
 class RunManifest:
     """What every result of a run rests on: the content of the run's ``manifest.json``.
 
+    Seed, versions, command and commit are those of the command that made the folder; what a later command trained
+    says its own in its ``status.json``.
+
     Args:
         dataset: name of the data set.
         atomic: folder that holds the data set's folder, as the user wrote it.
         data_hash: hash of the atomic files.
         protocol: name of the evaluation protocol.
         protocol_hash: hash of every setting of the protocol.
-        seed: seed of the run.
-        versions: package name to version.
+        seed: seed of the command that made the folder.
+        versions: package name to version, then.
         command: the command that made the run.
         run_id: what MLflow knows this folder by; made anew with the folder. Empty in folders of before.
         git_revision: commit of the working directory's repository; None without one.
         lacking: what models may require and cannot have here, of ``catalog.REQUIREMENTS``, comma-separated.
+        split: the files of the split, by name; empty until they are on disk, and in folders of before.
     """
 
     dataset: str
@@ -144,6 +186,7 @@ class RunManifest:
     run_id: str = ""
     git_revision: Optional[str] = None
     lacking: str = ""
+    split: dict[str, StoredFile] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """This record as JSON text."""
@@ -153,6 +196,14 @@ class RunManifest:
     def from_json(cls, text: str, where: str = "manifest.json") -> RunManifest:
         """The record that ``to_json`` wrote. Raises DataError where the text is damaged."""
         return _decode(cls, _json_object(text, where), where)
+
+
+# Fields that came later: folders written before them are still read.
+_LATER_FIELDS: Mapping[type, tuple[str, ...]] = {
+    Status: ("seed", "versions", "threads", "code_hash", "reads", "files", "members"),
+    Seconds: ("test_fit",),
+    RunManifest: ("run_id", "git_revision", "lacking", "split"),
+}
 
 
 def _json_text(value: Mapping[str, Any]) -> str:
@@ -175,7 +226,7 @@ def _json_object(text: str, where: str) -> dict[str, Any]:
 def _decode(record: type[_Record], payload: dict[str, Any], where: str) -> _Record:
     """The dataclass ``record`` filled from ``payload``, whose types are checked against its annotations."""
     hints = get_type_hints(record)
-    absent = [name for name in hints if name not in payload and name not in _LATER_FIELDS]
+    absent = [name for name in hints if name not in payload and name not in _LATER_FIELDS.get(record, ())]
     if absent:
         raise DataError(f"{where}: {', '.join(absent)} missing; expected {', '.join(hints)}; {REDO}")
     there = {name: hint for name, hint in hints.items() if name in payload}
@@ -188,6 +239,8 @@ def _value(hint: Any, found: Any, where: str) -> Any:
     if get_origin(hint) is dict:
         entries = _of_kind((dict,), found, where)
         return {key: _value(get_args(hint)[1], entry, f"{where}: {key}") for key, entry in entries.items()}
+    if get_origin(hint) is tuple:
+        return tuple(_value(get_args(hint)[0], entry, where) for entry in _of_kind((list,), found, where))
     if hint is float and found is None:
         return math.nan
     return _of_kind(get_args(hint) or (hint,), found, where)

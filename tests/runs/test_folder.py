@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.runs.files import replacing, write_csv, write_parquet, write_text, write_yaml
 from movierec_bench.runs.folder import ModelFolder, RunFolder
-from movierec_bench.runs.records import STATES, STATUS_METRICS, Fingerprint, RunManifest, Seconds, Status
+from movierec_bench.runs.records import STATES, STATUS_METRICS, Fingerprint, RunManifest, Seconds, Status, StoredFile
 from movierec_bench.schema import ITEM, METRICS, RANK, SCORE, USER
 
 DONE = Status(
@@ -133,7 +133,7 @@ def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path: Path) -> N
     path = tmp_path / "file.txt"
     write_text(path, "old")
     script = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom movierec_bench.runs.folder import replacing\n"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom movierec_bench.runs.files import replacing\n"
         "with replacing(Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -207,6 +207,11 @@ statuses = st.builds(
     missing_users=st.integers(0),
     budget=st.none() | finite,
     filter=st.none() | st.text(),
+    seed=st.none() | st.integers(),
+    versions=st.dictionaries(st.text(), st.text(), max_size=2),
+    reads=st.lists(st.text(), max_size=2).map(tuple),
+    files=st.dictionaries(st.text(), st.builds(StoredFile, size=st.integers(0), sha256=st.text()), max_size=2),
+    members=st.dictionaries(st.text(), st.text(), max_size=2),
 )
 
 
@@ -226,6 +231,7 @@ def test_a_status_is_stored_as_strict_json_with_the_contracts_fields(tmp_path: P
         "score": 0.2,
         "refit": 1.5,
         "submit": 0.3,
+        "test_fit": None,
     }
     assert stored["fingerprint"] == {"fit": "aa", "refit": "bb"}
     assert folder.read_status() == DONE
@@ -243,6 +249,28 @@ def test_only_a_model_scored_to_the_end_is_finished(tmp_path: Path) -> None:
     assert folder.finished() == DONE
     folder.status.write_text("{", encoding="utf-8")
     assert folder.finished() is None
+
+
+def test_a_status_of_before_is_still_read() -> None:
+    stored = json.loads(DONE.to_json())
+    for name in ("seed", "versions", "threads", "code_hash", "reads", "files", "members"):
+        del stored[name]
+    del stored["seconds"]["test_fit"]
+    assert Status.from_json(json.dumps(stored)) == DONE
+
+
+def test_a_result_is_known_by_its_rankings_and_by_what_it_depends_on() -> None:
+    files = {"topk_test.parquet": StoredFile(10, "aa"), "params.yaml": StoredFile(3, "bb")}
+    stored = replace(DONE, files=files)
+    same = replace(stored, files={**files, "params.yaml": StoredFile(4, "cc")}, peak_rss_mb=1.0)
+    assert stored.result_hash == same.result_hash
+    others = [
+        replace(stored, files={**files, "topk_test.parquet": StoredFile(10, "dd")}),
+        replace(stored, fingerprint=Fingerprint(fit="cc", refit="bb")),
+        DONE,
+        replace(DONE, metrics={**DONE.metrics, "recall@10": 0.2}),  # no files are recorded in a folder of before
+    ]
+    assert len({status.result_hash for status in [stored, *others]}) == 5
 
 
 def test_a_metric_that_is_no_number_survives_as_null() -> None:
