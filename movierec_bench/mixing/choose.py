@@ -12,17 +12,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Optional, Union
 
 import numpy as np
+import pandas as pd
 
 from movierec_bench.data.atomic import AtomicData
 from movierec_bench.errors import ConfigError
 from movierec_bench.mixing.members import read_validation
 from movierec_bench.mixing.recipe import AUTO, CONCAT, FIT, GREEDY, METHODS, ROUTE, Recipe, rule_text
+from movierec_bench.mixing.routing import Routes, View, best_member, best_routes, half_recalls, halves, recalls
 from movierec_bench.mixing.rules import LINEAR, RRF, RULES, Rule
 from movierec_bench.mixing.search import (
     AUTO_RULES,
     Objective,
     Trial,
-    best_member_by_segment,
+    Validation,
     best_trial,
     cross_validate,
     fitted_weights,
@@ -34,8 +36,10 @@ from movierec_bench.reports.user_segments import (
     JUDGES,
     LENGTH,
     SEGMENT,
+    UNKNOWN,
     best_on_validation,
     run_segments,
+    segment_good,
     segment_of,
 )
 from movierec_bench.runs.folder import RunFolder
@@ -119,18 +123,58 @@ def _routed(choice: Choice) -> Recipe:
     if by == GOOD and judges is None:
         judges = tuple(best_on_validation(choice.run, JUDGES))
     segments = run_segments(choice.run.path, by, judges, choice.data.folder.parent)
-    routes = pairs(choice.options.get("routes", {}))
-    if not routes:
-        users, validation = read_validation(
-            choice.run, choice.members, choice.data.vocabulary, SEARCH_USERS, choice.seed
-        )
-        best = best_member_by_segment(validation, segment_of(segments, users))
-        routes = {segment: choice.members[member] for segment, member in best.items()}
-    strangers = sorted(set(routes) - set(segments[SEGMENT]))
+    users, validation = read_validation(choice.run, choice.members, choice.data.vocabulary, SEARCH_USERS, choice.seed)
+    routes, notes = pairs(choice.options.get("routes", {})), None
+    if routes:
+        best = choice.members[best_member(validation)]
+        members = (best, *(name for name in choice.members if name != best))
+    else:
+        views = _views(choice, users, validation, by, segments, judges)
+        found = best_routes(views, folds_of(len(users), min(FOLDS, len(users)), choice.seed))
+        best = choice.members[found.best]
+        routes = {segment: choice.members[member] for segment, member in found.routes.items()}
+        members = tuple(dict.fromkeys((best, *routes.values())))
+        notes = _route_notes(best, found)
+    strangers = sorted(set(routes) - {*segments[SEGMENT], UNKNOWN})
     if strangers:
         there = ", ".join(sorted(segments[SEGMENT].unique()))
         raise ConfigError(f"routes name the segment {strangers[0]!r}, in which nobody is; expected some of {there}")
-    return Recipe(choice.name, choice.method, choice.members, by=by, routes=routes, judges=judges)
+    return Recipe(choice.name, choice.method, members, by=by, routes=routes, judges=judges, search=notes)
+
+
+def _views(
+    choice: Choice,
+    users: np.ndarray,
+    validation: Validation,
+    by: str,
+    segments: pd.DataFrame,
+    judges: Optional[tuple[str, ...]],
+) -> list[View]:
+    """What routes are chosen from: segments, and recalls on rows that had no part in them."""
+    if by != GOOD or judges is None:
+        return [View(segment_of(segments, users), recalls(validation))]
+    _, judging = read_validation(choice.run, judges, choice.data.vocabulary, SEARCH_USERS, choice.seed)
+    half = halves(validation.held_start, choice.seed)
+    own, judged = half_recalls(validation, half), half_recalls(judging, half)
+    views = []
+    for number in (0, 1):
+        recall = pd.Series(judged[number].mean(axis=0), index=users).dropna()
+        segment = segment_of(segment_good(users, recall), users)
+        views.append(View(segment, own[1 - number]))
+    return views
+
+
+def _route_notes(best: str, found: Routes) -> dict[str, Any]:
+    """What the search for routes found, as plain values."""
+    if set(found.routes.values()) == {found.best}:
+        logger.info("no segment has a model that is better out of fold; %s serves everybody", best)
+    return {
+        "best_on_validation": best,
+        "gain_out_of_fold": {
+            segment: {MAIN_METRIC: round(gain.mean, 6), "standard_error": round(gain.standard_error, 6)}
+            for segment, gain in found.gains.items()
+        },
+    }
 
 
 def _fitted(choice: Choice) -> Recipe:

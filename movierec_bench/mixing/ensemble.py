@@ -116,8 +116,8 @@ def ensemble(
         firsts: for ``concat``, how many movies each model gives before the next one's turn; models without
             a number fill what is left. None: equal shares of ten.
         by: for ``route``, the kind of segments: length, span, age, focus, good. None: length.
-        routes: for ``route``, ``segment=Model``; the first model serves all other users. None: each segment's
-            best on validation rows.
+        routes: for ``route``, ``segment=Model``; the best of the models on validation serves all other users.
+            None: each segment's winner on validation rows, where it beats that best one out of fold.
         judges: for ``route`` by ``good``, the models that tell good users from bad. None: the best four.
         folds: for ``auto``, folds of the users. None: 5.
         steps: for ``auto`` and ``greedy``, the most models to add. None: 20.

@@ -253,19 +253,6 @@ def folds_of(n_users: int, folds: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(n_users) % folds
 
 
-def best_member_by_segment(validation: Validation, segment: np.ndarray) -> dict[str, int]:
-    """The number of the model with the best Recall@10 in each segment; the first of equal ones.
-
-    Args:
-        validation: what to choose on.
-        segment: str [U], each user's segment.
-    """
-    objective = Objective(validation, Rule.of(VOTE))
-    nothing: Weights = (0.0,) * objective.n_members
-    singles = [(member, 1.0) for member in range(objective.n_members)]
-    return {str(name): objective.best(nothing, singles, segment == name) for name in np.unique(segment)}
-
-
 def _left_out_recall(mixes: Sequence[Step], left_out: Sequence[np.ndarray]) -> float:
     """Mean recall of all users, each judged by the mix that was chosen without it."""
     per_user = np.zeros(len(left_out[0]))

@@ -75,8 +75,18 @@ def segment_users(
     elif by == FOCUS:
         segment = _thirds(_concentration(train, _required(movies, by)), NAMES[FOCUS])
     else:
-        segment = _good_or_bad(np.unique(train[USER].to_numpy()), _required(valid_recall, by))
+        return segment_good(np.unique(train[USER].to_numpy()), _required(valid_recall, by))
     return segment.rename_axis(USER).rename(SEGMENT).reset_index()
+
+
+def segment_good(users: np.ndarray, recall: pd.Series) -> pd.DataFrame:
+    """The users above the mean of ``recall`` and those who are not, as ``segment_users`` returns them.
+
+    Args:
+        users: the users to tell about, ascending.
+        recall: what the judging models have for a user, by user; who is not in it is ``UNKNOWN``.
+    """
+    return _good_or_bad(users, recall).rename_axis(USER).rename(SEGMENT).reset_index()
 
 
 def run_segments(

@@ -128,13 +128,13 @@ def test_concatenation_takes_the_first_of_each_in_the_given_order(run: RunFolder
     assert topk["score"].is_monotonic_decreasing
 
 
-def test_routing_gives_each_segment_its_model_and_all_others_the_first(run: RunFolder) -> None:
+def test_routing_gives_each_segment_its_model_and_all_others_the_best_on_validation(run: RunFolder) -> None:
     ensemble(
-        run.path, method="route", by="length", models="Weak,Even,Odd", routes="short=Even,long=Odd", name="by-length"
+        run.path, method="route", by="length", models="Weak,Odd,Even", routes="short=Weak,long=Odd", name="by-length"
     )
     found = run.ensemble("by-length").read_topk("test", 10)
     segments = run_segments(run.path, "length").set_index("user")["segment"]
-    for segment, model in (("short", "Even"), ("medium", "Weak"), ("long", "Odd")):
+    for segment, model in (("short", "Weak"), ("medium", "Even"), ("long", "Odd")):
         users = segments.index[segments == segment]
         expected = run.model(model).read_topk("test", 10)
         expected = expected[expected["user"].isin(users)]
@@ -145,7 +145,7 @@ def test_routing_gives_each_segment_its_model_and_all_others_the_first(run: RunF
 
 def test_routes_alone_name_the_members(run: RunFolder) -> None:
     made = ensemble(run.path, method="route", by="length", routes={"short": "Odd", "long": "Even"}, name="two-routes")
-    assert made.recipe.members == ("Odd", "Even")
+    assert made.recipe.members == ("Even", "Odd")  # the best first: it serves all others
 
 
 def test_routes_by_good_remember_their_judges(run: RunFolder) -> None:

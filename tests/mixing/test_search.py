@@ -11,7 +11,6 @@ from movierec_bench.mixing.search import (
     AUTO_RULES,
     Objective,
     Validation,
-    best_member_by_segment,
     best_step,
     best_trial,
     cross_validate,
@@ -171,16 +170,6 @@ def test_folds_are_even_and_drawn() -> None:
 def test_folds_without_users_are_refused(folds: int) -> None:
     with pytest.raises(ConfigError, match="expected 2 to 10"):
         folds_of(10, folds, seed=0)
-
-
-def test_each_segment_gets_its_best_model() -> None:
-    validation = oracles((2.5, None), (2.5, None), n_users=40)
-    items = validation.items.copy()
-    items[0, 20:] = np.sort(items[0, 20:], axis=1)  # the first model knows nothing of the last twenty users
-    items[1, :20] = np.sort(items[1, :20], axis=1)
-    there = Validation(items, None, validation.held_start, validation.held_items)
-    segment = np.array(["early"] * 20 + ["late"] * 20)
-    assert best_member_by_segment(there, segment) == {"early": 0, "late": 1}
 
 
 def test_the_mix_is_the_sum_of_all_folds_mixes() -> None:
