@@ -53,32 +53,17 @@ METRICS = (
     "precision@10",
     "hit@10",
 )
-MAIN_METRIC = METRICS[0]
+MAIN_METRIC, NDCG = METRICS[0], METRICS[2]
 COVERAGE = "coverage@10"
+PLACE, MODEL, FAMILY, SOURCE, STATUS = "place", "model", "family", "source", "status"
+CI_LOW, CI_HIGH = "ci_low", "ci_high"  # 95 % interval of MAIN_METRIC
+USERS, MISSING_USERS = "users", "missing_users"
+FIT_SECONDS, RANK_SECONDS, REFIT_SECONDS = "fit_seconds", "rank_seconds", "refit_seconds"
+PEAK_RSS, EPOCHS, ERROR = "peak_rss_mb", "epochs", "error"
 BOARD_COLUMNS = (
-    "place",
-    "model",
-    "family",
-    "source",
-    "status",
-    "recall@10",
-    "ci_low",
-    "ci_high",
-    "recall_plain@10",
-    "ndcg@10",
-    "mrr@10",
-    "map@10",
-    "precision@10",
-    "hit@10",
-    "coverage@10",
-    "users",
-    "missing_users",
-    "fit_seconds",
-    "rank_seconds",
-    "refit_seconds",
-    "peak_rss_mb",
-    "epochs",
-    "error",
+    *(PLACE, MODEL, FAMILY, SOURCE, STATUS),
+    *(MAIN_METRIC, CI_LOW, CI_HIGH, *METRICS[1:], COVERAGE),
+    *(USERS, MISSING_USERS, FIT_SECONDS, RANK_SECONDS, REFIT_SECONDS, PEAK_RSS, EPOCHS, ERROR),
 )
 
 FAMILIES = ("rule", "general", "sequential", "context", "knowledge", "tree")

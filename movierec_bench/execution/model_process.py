@@ -19,7 +19,7 @@ from movierec_bench.data.atomic import AtomicData, read_atomic
 from movierec_bench.data.split import Split, read_split
 from movierec_bench.execution.jobs import Job, status_of
 from movierec_bench.execution.processes import Send
-from movierec_bench.reports.submission import make_submission
+from movierec_bench.reports.submission import write_submission
 from movierec_bench.runs.files import write_csv, write_parquet, write_yaml
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.records import BUDGET, DONE, Fingerprint, Seconds, Status
@@ -78,7 +78,7 @@ def bench_model(job: Job, send: Send) -> None:
                 refitted = fit(same_stages, data, rows, refit_settings, on_epoch=send)
             with clock.phase("submit"):
                 _store_ranking(job, data, refitted, "full", rows, seen=every_row, users=every_row)
-                _submit(job, data)
+                write_submission(RunFolder(job.run), job.entry.name, data)
             status = replace(
                 status,
                 state=BUDGET if refitted.out_of_budget else status.state,
@@ -160,10 +160,3 @@ def _store_fit(job: Job, fitted: Fitted, status: Status) -> None:
     )
     write_csv(job.folder.epochs, epochs)
     job.folder.write_status(status)
-
-
-def _submit(job: Job, data: AtomicData) -> None:
-    submission = make_submission(job.folder.read_topk("full", K), data.interactions, data.vocabulary)
-    if submission.filled_users:
-        logger.warning("%s: popular movies added for %d users", job.entry.name, submission.filled_users)
-    write_csv(RunFolder(job.run).submission(job.entry.name), submission.rows)

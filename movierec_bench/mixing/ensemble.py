@@ -22,12 +22,14 @@ from movierec_bench.mixing.members import check_members, find_members, read_rank
 from movierec_bench.mixing.recipe import AUTO, METHODS, Recipe, check_choice, rule_text
 from movierec_bench.mixing.rules import concatenate, mix
 from movierec_bench.reports.leaderboard import build_board
-from movierec_bench.reports.submission import make_submission
+from movierec_bench.reports.submission import write_submission
 from movierec_bench.reports.user_segments import read_data, run_segments, segment_of
-from movierec_bench.runs.files import write_csv, write_parquet, write_yaml
+from movierec_bench.runs.files import write_parquet, write_yaml
 from movierec_bench.runs.folder import TOPK_PARTS, ModelFolder, RunFolder
-from movierec_bench.runs.records import DONE, ENSEMBLE, Seconds, Status
-from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, K, PathLike
+from movierec_bench.runs.opening import held_run
+from movierec_bench.runs.records import DONE, ENSEMBLE, RunManifest, Seconds, Status
+from movierec_bench.runs.staleness import redone_since
+from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, PathLike
 from movierec_bench.tracking.tracker import tracker
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class Mix:
         best_single: the model of the run with the best test Recall@10.
         difference: the mix's test Recall@10 less that model's.
         p_value: of the paired test of that difference.
+        redone: members whose results are not those that the recipe was found on.
         tracking: one line that says where the run is tracked, or why not; None where it is not.
     """
 
@@ -55,6 +58,7 @@ class Mix:
     best_single: str
     difference: float
     p_value: float
+    redone: tuple[str, ...] = ()
     tracking: Optional[str] = None
 
     def describe(self) -> str:
@@ -70,8 +74,15 @@ class Mix:
                 f"p = {self.p_value:.2g} in a paired test",
                 f"recipe: {self.folder.params}",
                 f"submission: {self.submission or 'none, as not every member was refitted on every row'}",
+                *([self._redone_text()] if self.redone else []),
                 *([] if self.tracking is None else [self.tracking]),
             )
+        )
+
+    def _redone_text(self) -> str:
+        return (
+            f"{', '.join(self.redone)} redone since the recipe was found, so that what it chose may no longer be best; "
+            f"search again with --method {self.recipe.method}"
         )
 
 
@@ -148,29 +159,51 @@ def ensemble(
         steps=steps,
         seed=seed,
     )
-    started = time.perf_counter()
     folder = RunFolder(Path(run))
-    manifest = folder.read_manifest()
-    if recipe is None:
-        method = AUTO if method is None else method
-        check_choice("method", method, METHODS)
-        check_options(method, options)
-        routed_to = list(pairs(options.get("routes", {})).values())
-        members = find_members(folder, models or routed_to or "all", configs)
-        check_members(folder, members)
+    asked = _Asked(method, models, name, options, recipe, atomic, configs)
+    with held_run(folder) as manifest:
+        started = time.perf_counter()
         data = read_data(folder, atomic)
-        chosen = choose(Choice(folder, data, name or method, method, members, options))
-        chosen = replace(chosen, data_hash=manifest.data_hash, protocol_hash=manifest.protocol_hash)
-    else:
-        _check_alone(options, method=method, models=models, configs=configs)
-        chosen = Recipe.read(Path(recipe))
-        chosen = chosen if name is None else replace(chosen, name=name)
-        chosen.check_belongs(folder.path, manifest)
-        data = read_data(folder, atomic)
-    _check_name(folder, chosen)
-    with tracker(folder, tracking_uri, no_track) as tracking:
-        made = _Maker(folder, data, chosen, manifest.seed).make(time.perf_counter() - started)
+        chosen = _chosen(folder, data, manifest, asked) if recipe is None else _reread(folder, manifest, asked)
+        _check_name(folder, chosen)
+        with tracker(folder, tracking_uri, no_track) as tracking:
+            made = _Maker(folder, data, chosen, manifest.seed).make(time.perf_counter() - started)
     return replace(made, tracking=tracking.line)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What ``ensemble`` was asked for."""
+
+    method: Optional[str]
+    models: Optional[Union[str, Sequence[str]]]
+    name: Optional[str]
+    options: Mapping[str, Any]
+    recipe: Optional[PathLike]
+    atomic: Optional[PathLike]
+    configs: Optional[PathLike]
+
+
+def _chosen(run: RunFolder, data: AtomicData, manifest: RunManifest, asked: _Asked) -> Recipe:
+    """The recipe found for what was asked."""
+    method = AUTO if asked.method is None else asked.method
+    check_choice("method", method, METHODS)
+    check_options(method, asked.options)
+    routed_to = list(pairs(asked.options.get("routes", {})).values())
+    members = find_members(run, asked.models or routed_to or "all", asked.configs)
+    check_members(run, members)
+    chosen = choose(Choice(run, data, asked.name or method, method, members, asked.options))
+    found_on = {name: run.find(name).read_status().result_hash for name in chosen.members}
+    return replace(chosen, data_hash=manifest.data_hash, protocol_hash=manifest.protocol_hash, found_on=found_on)
+
+
+def _reread(run: RunFolder, manifest: RunManifest, asked: _Asked) -> Recipe:
+    """The recipe of the file that was given."""
+    _check_alone(asked.options, method=asked.method, models=asked.models, configs=asked.configs)
+    chosen = Recipe.read(Path(str(asked.recipe)))
+    chosen = chosen if asked.name is None else replace(chosen, name=asked.name)
+    chosen.check_belongs(run.path, manifest)
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -272,17 +305,12 @@ class _Maker:
             users=users,
             missing_users=missing_users,
             filter=filters.pop() if len(filters) == 1 else None,
+            members={name: member.result_hash for name, member in zip(self.recipe.members, members)},
         )
 
     def _submit(self) -> Path:
         self._write_ranking("full", self.data.vocabulary.users)
-        top = self.folder.read_topk("full", K)
-        submission = make_submission(top, self.data.interactions, self.data.vocabulary)
-        if submission.filled_users:
-            logger.warning("%s: popular movies added for %d users", self.recipe.name, submission.filled_users)
-        path = self.run.submission(self.recipe.name)
-        write_csv(path, submission.rows)
-        return path
+        return write_submission(self.run, self.recipe.name, self.data)
 
     def _compared(self, status: Status, scored: pd.DataFrame, submission: Optional[Path]) -> Mix:
         """The finished mix beside the single model that is best on the test rows, which is the hardest to beat."""
@@ -292,7 +320,14 @@ class _Maker:
         best = min(singles, key=lambda name: (-singles[name][MAIN_METRIC].mean(), name))
         test = paired_tests({best: singles[best], self.recipe.name: scored}, best).iloc[0]
         return Mix(
-            self.folder, self.recipe, status, submission, best, float(test["difference"]), float(test["p_value"])
+            folder=self.folder,
+            recipe=self.recipe,
+            status=status,
+            submission=submission,
+            best_single=best,
+            difference=float(test["difference"]),
+            p_value=float(test["p_value"]),
+            redone=redone_since(self.run, self.recipe.found_on or {}),
         )
 
 

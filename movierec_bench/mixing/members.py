@@ -17,6 +17,7 @@ from movierec_bench.data.vocabulary import Vocabulary
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.mixing.search import Validation
 from movierec_bench.runs.folder import ModelFolder, RunFolder
+from movierec_bench.runs.staleness import why_stale
 from movierec_bench.schema import FAMILIES, ITEM, RANK, SCORE, STORED_K, USER, PathLike
 from movierec_bench.settings.catalog import load_catalog
 
@@ -77,17 +78,20 @@ def find_members(
 
 
 def check_members(run: RunFolder, members: Sequence[str], parts: Sequence[str] = ("valid", "test")) -> None:
-    """Nothing, if every member is finished and has stored its rankings for ``parts``.
+    """Raise ConfigError unless every member is finished and up to date and has stored its rankings for ``parts``.
 
     Raises:
-        ConfigError: a line for each member that is not there, not finished, or lacks a ranking.
+        ConfigError: a line for each member that is not there, not finished, a stale mix, or lacks a ranking.
     """
     problems = []
     for name in members:
         folder = run.find(name)
-        if folder.finished() is None:
+        status = folder.finished()
+        if status is None:
             problems.append(f"{name} {_what_happened(folder)}")
             continue
+        stale = why_stale(run, status)
+        problems += [f"{name} is stale: {stale}"] if stale else []
         absent = [folder.topk(part).name for part in parts if not folder.topk(part).is_file()]
         problems += [f"{name} has no ranking {file}" for file in absent]
     if problems:

@@ -42,6 +42,7 @@ class Recipe:
         judges: the models that tell good users from bad ones; with ``by: good``.
         data_hash, protocol_hash: of the run that it was found on; None in a recipe written by hand.
         search: what the search found, for the reader; not needed to make the mix again.
+        found_on: for each member the `result_hash` that it had when the recipe was found; None in one written by hand.
 
     Raises:
         ConfigError: a setting is missing, out of place, or names no member.
@@ -61,6 +62,7 @@ class Recipe:
     data_hash: Optional[str] = None
     protocol_hash: Optional[str] = None
     search: Optional[dict[str, Any]] = None
+    found_on: Optional[dict[str, str]] = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -182,6 +184,7 @@ _KINDS: Mapping[str, Any] = {
     "data_hash": str,
     "protocol_hash": str,
     "search": dict,
+    "found_on": dict,
 }
 
 

@@ -20,21 +20,45 @@ from movierec_bench.reports.segment_board import SegmentBoard, build_segment_boa
 from movierec_bench.reports.user_segments import GOOD
 from movierec_bench.runs.files import write_csv, write_text
 from movierec_bench.runs.folder import ModelFolder, RunFolder
+from movierec_bench.runs.opening import held_run
 from movierec_bench.runs.records import BUDGET, DONE, ENSEMBLE, FAILED, STATES, RunManifest, Status
-from movierec_bench.schema import BOARD_COLUMNS, COVERAGE, FAMILIES, MAIN_METRIC, METRICS, PathLike
+from movierec_bench.runs.staleness import why_stale
+from movierec_bench.schema import (
+    BOARD_COLUMNS,
+    CI_HIGH,
+    CI_LOW,
+    COVERAGE,
+    EPOCHS,
+    ERROR,
+    FAMILIES,
+    FAMILY,
+    FIT_SECONDS,
+    MAIN_METRIC,
+    METRICS,
+    MISSING_USERS,
+    MODEL,
+    NDCG,
+    PEAK_RSS,
+    PLACE,
+    RANK_SECONDS,
+    REFIT_SECONDS,
+    SOURCE,
+    STATUS,
+    USERS,
+    PathLike,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 logger = logging.getLogger(__name__)
 
-PLACE, MODEL, FAMILY, SOURCE, STATUS, _, CI_LOW, CI_HIGH = BOARD_COLUMNS[:8]
-USERS, MISSING_USERS, FIT_SECONDS, RANK_SECONDS, REFIT_SECONDS, PEAK_RSS, EPOCHS, ERROR = BOARD_COLUMNS[15:]
 FILTER = "filter"
 DIFFERENCE, P_VALUE, P_HOLM = "difference", "p_value", "p_holm"  # columns of scoring.paired_tests
 
 UNFINISHED = "unfinished"  # shown for a folder without a status: in training, or its process was killed
-BOARD_STATES = (*STATES, UNFINISHED)
+STALE = "stale"  # a mix whose members were redone since
+BOARD_STATES = (*STATES, UNFINISHED, STALE)
 BOARD_FAMILIES = (*FAMILIES, ENSEMBLE)
 
 _COUNTS = (PLACE, USERS, MISSING_USERS, EPOCHS)
@@ -164,13 +188,17 @@ def leaderboard(
 
     Raises:
         DataError: ``run`` is no run folder; with ``by``, no model was scored, or other data than the run's.
-        ConfigError: no such column, family, status, kind of segment or judge, or judges where they have no say.
+        ConfigError: no such column, family, status, kind of segment or judge, or judges where they have no say; with
+            ``by``, another command is writing into the folder.
     """
     if by is None and judges is not None:
         raise ConfigError(f"judges were given without segments; they are asked by {GOOD!r}; add --by {GOOD}")
     folder = RunFolder(Path(run))
-    board = build_board(folder).select(sort, family, status)
-    return board if by is None else build_segment_board(folder, by, board.table, judges, atomic)
+    if by is None:
+        return build_board(folder).select(sort, family, status)
+    with held_run(folder):
+        board = build_board(folder).select(sort, family, status)
+        return build_segment_board(folder, by, board.table, judges, atomic)
 
 
 def build_board(run: RunFolder) -> Board:
@@ -181,7 +209,7 @@ def build_board(run: RunFolder) -> Board:
     """
     manifest = run.read_manifest()
     folders = run.models() + run.ensembles()
-    table = _placed(pd.DataFrame([_row(folder) for folder in folders], columns=[*BOARD_COLUMNS, FILTER]))
+    table = _placed(pd.DataFrame([_row(run, folder) for folder in folders], columns=[*BOARD_COLUMNS, FILTER]))
     placed = table.loc[table[PLACE].notna(), MODEL].tolist()
     best = placed[0] if placed else None
     tests = _paired_tests({folder.name: folder for folder in folders}, placed)
@@ -189,14 +217,16 @@ def build_board(run: RunFolder) -> Board:
     return Board(table, tests, best, manifest, run.path)
 
 
-def _row(folder: ModelFolder) -> dict[str, Any]:
+def _row(run: RunFolder, folder: ModelFolder) -> dict[str, Any]:
     if not folder.status.exists():
         reason = "no status.json: still training, or its process was killed; run again to finish it"
         return {MODEL: folder.name, STATUS: UNFINISHED, ERROR: reason}
     try:
-        return _status_row(folder.read_status())
+        status = folder.read_status()
     except DataError as error:  # one damaged file must not hide the other models
         return {MODEL: folder.name, STATUS: FAILED, ERROR: str(error)}
+    stale = why_stale(run, status)
+    return {**_status_row(status), **({STATUS: STALE, ERROR: stale} if stale else {})}
 
 
 def _status_row(status: Status) -> dict[str, Any]:
@@ -324,7 +354,7 @@ def _terminal_table(board: Board) -> Table:
     table.add_column("#", justify="right")
     table.add_column("model", overflow="fold", min_width=10)
     table.add_column("status", no_wrap=True)
-    for heading in (MAIN_METRIC, "95% CI", METRICS[2], "fit s", "rank s", "MiB"):
+    for heading in (MAIN_METRIC, "95% CI", NDCG, "fit s", "rank s", "MiB"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in board.table.to_dict("records"):
         table.add_row(*(Text(text) for text in _terminal_row(row)))
@@ -340,7 +370,7 @@ def _terminal_row(row: dict[str, Any]) -> list[str]:
     scored = not math.isnan(row[MAIN_METRIC])
     interval = f"{row[CI_LOW]:.3f}-{row[CI_HIGH]:.3f}" if scored else ""
     memory = "" if math.isnan(row[PEAK_RSS]) else f"{row[PEAK_RSS]:.0f}"
-    recall, ndcg, fit, rank = (text(column) for column in (MAIN_METRIC, METRICS[2], FIT_SECONDS, RANK_SECONDS))
+    recall, ndcg, fit, rank = (text(column) for column in (MAIN_METRIC, NDCG, FIT_SECONDS, RANK_SECONDS))
     return [text(PLACE), row[MODEL], row[STATUS], recall, interval, ndcg, fit, rank, memory]
 
 

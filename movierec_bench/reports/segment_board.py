@@ -12,26 +12,33 @@ import pandas as pd
 from movierec_bench.errors import DataError
 from movierec_bench.evaluation.statistics import bootstrap_interval
 from movierec_bench.reports.user_segments import (
-    CI_HIGH,
-    CI_LOW,
     LENGTH,
-    MODEL,
     NAMES,
     SEGMENT,
     UNKNOWN,
-    USERS,
     run_segments,
     segment_of,
 )
 from movierec_bench.runs.files import write_csv
 from movierec_bench.runs.folder import RunFolder
-from movierec_bench.schema import BOARD_COLUMNS, MAIN_METRIC, METRICS, USER, PathLike
+from movierec_bench.runs.staleness import why_stale
+from movierec_bench.schema import (
+    CI_HIGH,
+    CI_LOW,
+    MAIN_METRIC,
+    METRICS,
+    MODEL,
+    PLACE,
+    STATUS,
+    USER,
+    USERS,
+    PathLike,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 SEGMENT_BOARD_COLUMNS = (SEGMENT, USERS, MODEL, MAIN_METRIC, CI_LOW, CI_HIGH)
-_PLACE, _STATUS = BOARD_COLUMNS[0], BOARD_COLUMNS[4]
 
 
 @dataclass(frozen=True)
@@ -67,20 +74,20 @@ class SegmentBoard:
         table = Table(title=Text(f"{MAIN_METRIC} by {self.by}: {self.dataset}"), box=box.SIMPLE, padding=(0, 1, 0, 0))
         table.add_column("#", justify="right")
         table.add_column("model", overflow="fold", min_width=10)
-        placed = self.overall[self.overall[_PLACE].notna()]
+        placed = self.overall[self.overall[PLACE].notna()]
         columns = [_column("everyone", placed)] if len(placed) else []
         columns += [_column(str(name), rows) for name, rows in self.table.groupby(SEGMENT, sort=False)]
         for heading, _ in columns:
             table.add_column(heading, justify="right", no_wrap=True)
-        for place, model in zip(placed[_PLACE], placed[MODEL]):
+        for place, model in zip(placed[PLACE], placed[MODEL]):
             table.add_row(str(place), Text(model), *(cells[model] for _, cells in columns))
         table.caption = Text("\n".join(self._notes()))
         table.caption_justify = "left"
         return table
 
     def _notes(self) -> list[str]:
-        others = self.overall[self.overall[_PLACE].isna()]
-        unplaced = [f"not ranked: {model} ({status})" for model, status in zip(others[MODEL], others[_STATUS])]
+        others = self.overall[self.overall[PLACE].isna()]
+        unplaced = [f"not ranked: {model} ({status})" for model, status in zip(others[MODEL], others[STATUS])]
         return unplaced if self.table.empty else ["* best of its column", *unplaced]
 
 
@@ -157,7 +164,11 @@ def board_by_segment(
     seed = folder.read_manifest().seed
     chosen = [name.strip() for name in judges.split(",")] if isinstance(judges, str) else judges
     segments = run_segments(run, by, chosen, atomic)
-    scored = {there.name: there.read_per_user() for there in folder.models() + folder.ensembles() if there.finished()}
+    scored = {
+        there.name: there.read_per_user()
+        for there in folder.models() + folder.ensembles()
+        if (status := there.finished()) and not why_stale(folder, status)
+    }
     if not scored:
         raise DataError(
             f"{folder.path} holds no scored model; expected one; train some with `python -m movierec_bench run`"

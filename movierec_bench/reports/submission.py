@@ -14,16 +14,19 @@ import pandas as pd
 import pyarrow as pa
 import scipy.sparse as sp
 
-from movierec_bench.data.atomic import read_atomic
+from movierec_bench.data.atomic import AtomicData, read_atomic
 from movierec_bench.data.delimited import Column, DelimitedText, NumberColumn, problem
 from movierec_bench.data.log import as_ids
 from movierec_bench.data.log_columns import IdColumn
 from movierec_bench.data.vocabulary import Vocabulary
-from movierec_bench.errors import DataError
+from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.evaluation.metrics import per_user
 from movierec_bench.evaluation.statistics import bootstrap_interval
 from movierec_bench.runs.files import write_csv
-from movierec_bench.runs.folder import RunFolder
+from movierec_bench.runs.folder import ModelFolder, RunFolder
+from movierec_bench.runs.opening import held_run
+from movierec_bench.runs.records import RunManifest
+from movierec_bench.runs.staleness import why_stale
 from movierec_bench.schema import ITEM, MAIN_METRIC, RANK, USER, K, PathLike
 
 logger = logging.getLogger(__name__)
@@ -96,32 +99,58 @@ def submit(run: PathLike, model: str, atomic: Optional[PathLike] = None) -> Path
         atomic: folder that holds the data set's folder; None for the one that the run was made from.
 
     Raises:
-        ConfigError: the run has no such model.
+        ConfigError: the run has no such model, it is a mix whose members were redone, or another command is writing
+            into the folder.
         DataError: no run there, no refit stored, or other data than the run's.
     """
     folder = RunFolder(Path(run))
-    manifest = folder.read_manifest()
-    source = folder.find(model)
+    with held_run(folder) as manifest:
+        source = folder.find(model)
+        _check_submittable(folder, source)
+        return write_submission(folder, model, _run_data(folder, manifest, atomic))
+
+
+def _check_submittable(run: RunFolder, source: ModelFolder) -> None:
     if not source.topk("full").is_file():
         raise problem(
             str(source.topk("full")),
-            f"is not there: {model} was not refitted on every row",
+            f"is not there: {source.name} was not refitted on every row",
             "the ranking that a refit leaves",
             "run the model again without --no-refit",
         )
+    stale = why_stale(run, source.read_status())
+    if stale:
+        raise ConfigError(f"{source.name} is stale: {stale}")
+
+
+def _run_data(run: RunFolder, manifest: RunManifest, atomic: Optional[PathLike]) -> AtomicData:
     data = read_atomic(Path(atomic or manifest.atomic) / manifest.dataset)
     if data.data_hash != manifest.data_hash:
         raise problem(
             str(data.folder),
             f"holds data {data.data_hash}",
-            f"data {manifest.data_hash}, which {folder.path} was made from",
+            f"data {manifest.data_hash}, which {run.path} was made from",
             "give the folder of that data with --atomic, or run again with --fresh",
         )
-    submission = make_submission(source.read_topk("full", K), data.interactions, data.vocabulary)
+    return data
+
+
+def write_submission(run: RunFolder, name: str, data: AtomicData) -> Path:
+    """The path of the submission written from the stored ranking after the refit.
+
+    Args:
+        run: the run.
+        name: a model or mix of it.
+        data: the data set that the run was made from.
+
+    Raises:
+        DataError: no refit is stored, or its ranking is none of this data.
+    """
+    submission = make_submission(run.find(name).read_topk("full", K), data.interactions, data.vocabulary)
     if submission.filled_users:
-        logger.warning("%s: popular movies added for %d users", model, submission.filled_users)
-    write_csv(folder.submission(model), submission.rows)
-    return folder.submission(model)
+        logger.warning("%s: popular movies added for %d users", name, submission.filled_users)
+    write_csv(run.submission(name), submission.rows)
+    return run.submission(name)
 
 
 def make_submission(

@@ -20,7 +20,7 @@ from movierec_bench.data.split import read_known, read_part
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.evaluation.metrics import per_user
 from movierec_bench.runs.folder import ModelFolder, RunFolder
-from movierec_bench.schema import BOARD_COLUMNS, GENRE, ITEM, MAIN_METRIC, TIME, USER, K, PathLike
+from movierec_bench.schema import GENRE, ITEM, MAIN_METRIC, TIME, USER, K, PathLike
 
 SEGMENT = "segment"
 LENGTH, SPAN, AGE, FOCUS, GOOD = "length", "span", "age", "focus", "good"
@@ -35,7 +35,6 @@ BY = tuple(NAMES)
 UNKNOWN = "unknown"  # a user about whom there is nothing to tell
 JUDGES = 4  # models that tell good users from bad ones, unless others are named; as many as the origin used
 
-MODEL, USERS, CI_LOW, CI_HIGH = BOARD_COLUMNS[1], "users", "ci_low", "ci_high"
 _DAY = 86_400  # seconds
 _MONTH = 30 * _DAY
 

@@ -60,19 +60,33 @@ def find_dataset(atomic: PathLike, name: Optional[str]) -> Path:
 
 @contextmanager
 def only_run(run_folder: RunFolder) -> Iterator[None]:
-    """Hold the run folder; a second run at the same time is refused. Freed when the process dies."""
-    run_folder.path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run_folder.path.parent / f".{run_folder.path.name}.lock", timeout=0)
+    """Hold the run folder, whatever links lead to it; a second holder is refused. Freed when the process dies."""
+    real = run_folder.path.resolve()
+    real.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(real.parent / f".{real.name}.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
         raise ConfigError(
-            f"{run_folder.path} is being written by another run; wait for it to end, or choose another --out"
+            f"{run_folder.path} is being written by another command; wait for it to end, or choose another --out"
         ) from error
     try:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def held_run(run_folder: RunFolder) -> Iterator[RunManifest]:
+    """The manifest of a run that is there; while it is held, no other command writes into its folder.
+
+    Raises:
+        DataError: there is no run.
+        ConfigError: another command is writing into it.
+    """
+    run_folder.read_manifest()  # refuses what is no run before a lock file is made
+    with only_run(run_folder):
+        yield run_folder.read_manifest()
 
 
 def open_run(
