@@ -1,16 +1,20 @@
 # Everything runs in .venv, which `make setup` (or any target that needs it) makes.
 VENV := .venv
 PY := $(VENV)/bin/python
+PYTHON := python3
 SOURCES := movierec_bench tests benchmarks site_builder notebooks faults
 
 PEERS := .venv-peers
+VENV2 := .venv-numpy2
 
-.PHONY: setup demo bench test test-all faults docs notebooks notebooks-owner format lint types clean
+.PHONY: setup demo bench test test-all test-numpy2 faults docs notebooks notebooks-owner format lint types clean
 
-$(VENV)/installed: setup.cfg constraints.txt pyproject.toml
-	python3 -m venv $(VENV)
+# Python 3.10 and 3.11 get RecBole with its pins from pip; for later Pythons the last line brings it without them.
+$(VENV)/installed: setup.cfg setup.py requirements-dev.txt constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip "setuptools<81" wheel
 	$(PY) -m pip install --quiet -c constraints.txt -e ".[dev]"
+	$(PY) -m pip install --quiet --no-deps recbole==1.2.1
 	touch $@
 
 setup: $(VENV)/installed
@@ -20,9 +24,20 @@ demo: setup  ## convert RecBole's packaged ml-100k, run a few models, print the 
 	$(PY) -m movierec_bench run --models fast,BPR,MultiVAE --budget 30
 
 # Two test processes of one thread each: numerical libraries that share two cores only get in each other's way.
-PYTEST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup
+PYTEST = OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup
 
 test: setup
+	$(PYTEST) -m "not slow"
+
+$(VENV2)/installed: setup.cfg setup.py requirements-dev.txt requirements-numpy2.txt constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV2)
+	$(VENV2)/bin/python -m pip install --quiet --upgrade pip "setuptools<81" wheel
+	$(VENV2)/bin/python -m pip install --quiet -c constraints.txt -r requirements-numpy2.txt -r requirements-dev.txt
+	$(VENV2)/bin/python -m pip install --quiet --no-deps --no-build-isolation recbole==1.2.1 -e .
+	touch $@
+
+test-numpy2: PY := $(VENV2)/bin/python
+test-numpy2: $(VENV2)/installed  ## the tests with current NumPy, pandas and Ray, in a second environment of Python 3.11 or later
 	$(PYTEST) -m "not slow"
 
 test-all: setup  ## also the complete pass over every catalogued model
@@ -63,4 +78,4 @@ types: setup
 	$(VENV)/bin/mypy
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(VENV2) build dist *.egg-info

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import os
@@ -32,6 +31,7 @@ from movierec_bench.schema import (
     WRITER,
     YEAR,
 )
+from movierec_bench.settings.recbole_package import recbole_folder
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,8 @@ def read_ml100k() -> SourceData:
     """Read the ml-100k that RecBole's wheel carries. Every rating, whatever its value, is an interaction.
 
     Raises:
-        DataError: RecBole is not installed or carries no ml-100k.
+        ConfigError: RecBole is not installed.
+        DataError: it carries no ml-100k.
     """
     folder = ml100k_folder()
     ratings, counts = _read_ratings(folder / f"{ML100K}.inter", "\t", recbole_columns())
@@ -108,12 +109,10 @@ def ml100k_folder() -> Path:
     """The folder of RecBole's packaged ml-100k.
 
     Raises:
-        DataError: RecBole is not installed or carries no ml-100k.
+        ConfigError: RecBole is not installed.
+        DataError: it carries no ml-100k.
     """
-    spec = importlib.util.find_spec("recbole")  # importing RecBole itself would take seconds
-    if spec is None or spec.origin is None:
-        raise problem("RecBole", "is not installed", "recbole==1.2.1", "pip install recbole==1.2.1")
-    folder = Path(spec.origin).parent / "dataset_example" / ML100K
+    folder = recbole_folder() / "dataset_example" / ML100K
     for suffix in ("inter", "item"):
         if not (folder / f"{ML100K}.{suffix}").is_file():
             found = f"{ML100K}.{suffix} is not there"

@@ -4,5 +4,7 @@ Importing it lets RecBole run on the packages that are installed, so import it b
 """
 
 from movierec_bench.recbole_backend import compat
+from movierec_bench.settings.recbole_package import recbole_folder
 
+recbole_folder()
 compat.apply()

@@ -20,7 +20,7 @@ from scipy.sparse import dok_matrix
 from movierec_bench.errors import ModelError
 
 # RecBole writes these names, which NumPy dropped in 1.24, at import or call time (interaction.py,
-# metrics.py, layers.py, abstract_recommender.py). Its own Config sets them from `np.float_`, a name
+# metrics.py, layers.py, abstract_recommender.py). Its own Config sets them from the last three, which
 # NumPy 2 dropped as well.
 _NUMPY_ALIASES = {
     "bool": np.bool_,
@@ -31,6 +31,9 @@ _NUMPY_ALIASES = {
     "str": np.str_,
     "long": np.int_,
     "unicode": np.str_,
+    "float_": np.float64,
+    "complex_": np.complex128,
+    "unicode_": np.str_,
 }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import importlib.util
 import json
 import math
 import re
@@ -20,6 +19,7 @@ from typing import Any, Optional, Union
 
 from movierec_bench.errors import ConfigError
 from movierec_bench.schema import FAMILIES, PathLike
+from movierec_bench.settings.recbole_package import recbole_folder
 from movierec_bench.settings.yaml_files import ConfigFolders, load_yaml, packaged_configs
 
 SOURCES = ("ours", "adapted", "recbole")
@@ -311,10 +311,7 @@ def recbole_defaults(class_name: str) -> dict[str, Any]:
 
     Found without importing RecBole. Empty when RecBole has no such model.
     """
-    spec = importlib.util.find_spec("recbole")
-    if spec is None or not spec.submodule_search_locations:
-        raise ConfigError("the package recbole is not installed; install movierec_bench with pip, which brings it")
-    properties = Path(next(iter(spec.submodule_search_locations))) / "properties"
+    properties = recbole_folder() / "properties"
     model = properties / "model" / f"{class_name}.yaml"
     if not model.is_file():
         return {}

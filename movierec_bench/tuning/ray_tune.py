@@ -18,7 +18,6 @@ from typing import Any, Callable, Optional
 import pandas as pd
 import ray
 from ray import tune
-from ray.air import session
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from movierec_bench.data.atomic import AtomicData
@@ -40,7 +39,18 @@ _RAY_SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
+
+# Ray 2.6 is what Python 3.10 and 3.11 get by plain pip. Later ones copy no trial's files elsewhere unless told to.
+if tuple(map(int, ray.__version__.split(".")[:2])) < (2, 7):
+    from ray.air.session import report
+
+    _STAY_HERE: dict[str, Any] = {"sync_config": tune.SyncConfig(syncer=None), "chdir_to_trial_dir": False}
+else:
+    from ray.tune import report
+
+    _STAY_HERE = {}
 
 
 @dataclass(frozen=True)
@@ -144,16 +154,15 @@ def run_trials(
             },
             name=entry.name,
             storage_path=scratch,
-            sync_config=tune.SyncConfig(syncer=None),
             resources_per_trial={"cpu": resources.cpus, "gpu": resources.gpus},
             scheduler=scheduler,
             callbacks=[recorder],
             max_concurrent_trials=workers,
             reuse_actors=True,  # a fresh process would import torch for every trial
-            chdir_to_trial_dir=False,
             max_failures=retries,
             raise_on_failed_trial=False,
             verbose=0,
+            **_STAY_HERE,
         )
 
 
@@ -172,7 +181,7 @@ def _train(config: Mapping[str, Any], told: _Told) -> None:
     def on_epoch(record: EpochRecord) -> None:
         nonlocal best
         best = _best(best, record.valid_recall)
-        session.report({"epoch": record.epoch, "recall": best, "record": asdict(record)})
+        report({"epoch": record.epoch, "recall": best, "record": asdict(record)})
 
     try:
         entry = told.entry.with_parameters(config["trial"]["parameters"])
@@ -188,7 +197,7 @@ def _train(config: Mapping[str, Any], told: _Told) -> None:
     except Exception as error:  # whatever a configuration does wrong is its trial's error; the traceback goes along
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         end = {"state": FAILED, "error": reason, "traceback": traceback.format_exc()}
-    session.report({"epoch": 0, "recall": best, "end": end})
+    report({"epoch": 0, "recall": best, "end": end})
 
 
 def _best(best: float, recall: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -13,19 +14,32 @@ from scipy.sparse import dok_matrix
 
 from movierec_bench.errors import ModelError
 from movierec_bench.recbole_backend import compat
+from movierec_bench.settings.recbole_package import recbole_folder
 
 
 def run_python(code: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
-def test_without_the_mend_numpy_lacks_the_aliases_that_recbole_writes() -> None:
-    assert run_python("import numpy; numpy.long").returncode != 0
-    assert run_python("import numpy; numpy.float").returncode != 0
-    done = run_python(
-        "from movierec_bench.recbole_backend import compat; compat.apply(); import numpy; numpy.long; numpy.float"
-    )
-    assert done.returncode == 0, done.stderr
+def test_without_the_mend_numpy_lacks_names_that_recbole_writes() -> None:
+    for name in ("float", "object", "unicode"):
+        assert run_python(f"import numpy; numpy.{name}").returncode != 0
+
+
+def test_with_it_numpy_has_every_name_that_recbole_writes() -> None:
+    """Whichever NumPy is installed: every ``np.name`` in RecBole's files, read where they are written."""
+    compat.apply()
+    written = {
+        node.attr
+        for path in recbole_folder().rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "np"
+        and isinstance(node.ctx, ast.Load)
+    }
+    assert {"float", "float_", "long", "complex_", "unicode_"} <= written
+    assert [name for name in sorted(written) if not hasattr(np, name)] == []
 
 
 def test_without_the_mend_scipy_lacks_dok_update() -> None:
@@ -46,9 +60,9 @@ def test_dok_update_sets_entries() -> None:
 
 def test_apply_twice_changes_nothing_more() -> None:
     compat.apply()
-    before = (dok_matrix._update, np.long)
+    before = (dok_matrix._update, np.float)
     compat.apply()
-    assert (dok_matrix._update, np.long) == before
+    assert (dok_matrix._update, np.float) == before
 
 
 def test_torch_refuses_a_checkpoint_with_a_config_and_reads_ours(tmp_path: Path) -> None:
