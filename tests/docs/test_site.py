@@ -82,6 +82,14 @@ def test_the_readme_shows_the_first_rows_of_the_recorded_board(readme: Path) -> 
         assert row in readme.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("page", ["README.md", "README.ko.md", "docs/running.md"])
+def test_tables_of_commands_have_every_command(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    table = re.split(r"^\| (?:command|명령) \|.*\n", text, flags=re.MULTILINE)[1].split("\n\n")[0]
+    listed = re.findall(r"^\| `(?:python -m movierec_bench |\.\.\. )?([a-z]+)", table, re.MULTILINE)
+    assert sorted(listed) == sorted(COMMANDS)
+
+
 def test_links_between_the_repositorys_pages_lead_somewhere() -> None:
     for page in [*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]:
         text = re.sub(r"^ *```[\s\S]*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)

@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from movierec_bench.data.atomic import AtomicData, read_atomic, write_atomic
+from movierec_bench.data.source_data import SourceData
 from movierec_bench.data.split import Split, make_split, write_split
 from movierec_bench.data.vocabulary import Vocabulary
 from movierec_bench.evaluation.metrics import per_user, summarize
@@ -51,11 +52,15 @@ ORACLES = {
 
 
 def write_run(
-    folder: Path, oracles: Optional[dict[str, Oracle]] = None, users: int = 150, refit: bool = True
+    folder: Path,
+    oracles: Optional[dict[str, Oracle]] = None,
+    users: int = 150,
+    refit: bool = True,
+    source: Optional[SourceData] = None,
 ) -> RunFolder:
-    """A run in ``folder/runs/planted`` on data in ``folder/atomic``."""
+    """A run in ``folder/runs/planted`` on data in ``folder/atomic``: ``source``, or planted data of so many users."""
     atomic = folder / "atomic"
-    data = read_atomic(write_atomic(planted_competition(users, 60), atomic, "planted"))
+    data = read_atomic(write_atomic(source or planted_competition(users, 60), atomic, "planted"))
     protocol = load_protocol(packaged_configs() / "protocol.yaml")
     split = make_split(data.interactions, protocol)
     run = RunFolder(folder / "runs" / "planted")
@@ -63,7 +68,7 @@ def write_run(
     run.write_manifest(
         RunManifest("planted", str(atomic), data.data_hash, protocol.name, protocol.hash, 42, {}, "made up")
     )
-    for seed, (name, oracle) in enumerate((oracles or ORACLES).items()):
+    for seed, (name, oracle) in enumerate((ORACLES if oracles is None else oracles).items()):
         _write_model(run, name, oracle, data, split, refit, np.random.default_rng(seed))
     return run
 

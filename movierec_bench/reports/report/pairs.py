@@ -36,8 +36,10 @@ def compare_pairs(evidence: Evidence, models: list[str]) -> pd.DataFrame:
     numbers = [evidence.models.index(name) for name in models]
     overlaps = _overlaps(evidence.top[numbers])
     recall = evidence.recall()[numbers]
-    with np.errstate(invalid="ignore", divide="ignore"):  # a model that finds nothing varies with nothing
-        correlations = np.atleast_2d(np.corrcoef(recall)) if len(models) else np.zeros((0, 0))
+    correlations = np.full((len(models), len(models)), np.nan)
+    if recall.shape[1] > 1:
+        with np.errstate(invalid="ignore", divide="ignore"):  # a model that finds nothing varies with nothing
+            correlations = np.atleast_2d(np.corrcoef(recall))
     found = evidence.found[numbers]
     means = recall.mean(axis=1)
     rows = []

@@ -8,7 +8,7 @@ from typing import Any, Optional
 import pandas as pd
 
 from movierec_bench.errors import ConfigError
-from movierec_bench.reports.leaderboard import ERROR, FAMILY, MODEL, PLACE, STATUS
+from movierec_bench.reports.leaderboard import BOARD_STATES, ERROR, FAMILY, MODEL, PLACE, STATUS
 from movierec_bench.reports.pages import Note, Section, Table
 from movierec_bench.reports.report.comparing import listed
 from movierec_bench.reports.report.material import Material
@@ -77,8 +77,8 @@ def failures_chapter(material: Material) -> Section:
     notes = tuple(Note(f"{name}: scored, but left out of some pictures. {text}") for name, text in unreadable.items())
     if not failures:
         return Section("failures", "Failed and skipped", parts=(Note("Every model finished."), *notes))
-    counts = unplaced[STATUS].value_counts()
-    intro = f"{listed([f'{count} {status}' for status, count in counts.items()])}."
+    counts = {state: int((unplaced[STATUS] == state).sum()) for state in BOARD_STATES}
+    intro = f"{listed([f'{count} {state}' for state, count in counts.items() if count])}."
     return Section("failures", "Failed and skipped", intro, notes, template="report_failures.html", content=failures)
 
 

@@ -25,6 +25,7 @@ MOST_BYTES = 9_000_000  # of the packed users; with charts, tables and titles a 
 _MOST_HISTORY = 200  # rows of a user's history that are packed
 _BLOCK = 32  # users that one look unpacks
 _PILOT = 256  # users that tell how many bytes one takes
+_NARROW = 2**16  # numbers of movies, 0 among them, that 16 bits can write
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ class _Packer:
 
     def size(self, places: Sequence[int]) -> int:
         """Characters of the blocks of these users."""
-        wide = len(self.material.items.ids) >= 2**16
+        wide = len(self.material.items.ids) >= _NARROW
         return sum(len(block) for block in self._blocks(places, np.arange(len(self.material.items.ids) + 1), wide))
 
     def pack(self, places: Sequence[int]) -> UserPack:
@@ -167,7 +168,7 @@ class _Packer:
         used = np.unique(np.concatenate([np.zeros(1, dtype=np.int64), *map(self._movies, places)]))
         renumbered = np.zeros(len(material.items.ids) + 1, dtype=np.int64)
         renumbered[used] = np.arange(len(used))
-        wide = len(used) > 2**16
+        wide = len(used) > _NARROW
         return UserPack(
             users=tuple(str(self.logs.users[place]) for place in places),
             blocks=tuple(self._blocks(places, renumbered, wide)),
