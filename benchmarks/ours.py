@@ -6,7 +6,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numba
 import numpy as np
@@ -18,10 +18,11 @@ from movierec_bench.data.atomic import read_atomic
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.data.split import make_split, read_split, write_split
 from movierec_bench.evaluation.metrics import per_user, recall_at_k
-from movierec_bench.ranking.top_k import TopK, top_k, topk_frame
+from movierec_bench.evaluation.validation import Ranks, Validate
+from movierec_bench.ranking.top_k import topk_frame
 from movierec_bench.schema import K
 from movierec_bench.settings.catalog import load_catalog
-from movierec_bench.training.trainer import FitSettings, Fitted, fit
+from movierec_bench.training.trainer import FitSettings, fit
 
 
 def first_load(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def model(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dict[str
             fitted = fit(entry, data, train, settings, validate)
     watch.seconds["epoch"] = [record.seconds for record in fitted.epochs]
     with watch.phase("rank"):
-        best = _rank(fitted, train, users)
+        best = fitted.rank(train, users, K)
     with watch.phase("score"):
         plain = per_user(topk_frame(best, data.vocabulary), split.valid)[f"recall_plain@{K}"].mean()
     return {"recall_plain": float(plain), "users": len(users), "epochs": len(fitted.epochs)}
@@ -81,7 +82,7 @@ def float64_ease(work: Workload, options: dict[str, Any], watch: Stopwatch) -> d
     users = np.unique(valid.user_ix)
     with tempfile.TemporaryDirectory() as scratch:
         fitted = fit(entry, data, train, FitSettings(options["seed"], Path(scratch)))
-    ours = _rank(fitted, train, users).item_ix
+    ours = fitted.rank(train, users, K).item_ix
     exact = _ranked_in_float64(train, users, float(entry.parameters["reg_weight"]))
     recalls = [recall_at_k(best, users, valid.csr) for best in (ours, exact)]
     return {
@@ -106,18 +107,14 @@ def _ranked_in_float64(train: Interactions, users: np.ndarray, reg_weight: float
     return best
 
 
-def _validator(train: Interactions, valid: Interactions) -> Callable[[Any], float]:
+def _validator(train: Interactions, valid: Interactions) -> Validate:
     users = np.unique(valid.user_ix)
 
-    def validate(score_block: Any) -> float:
-        best = top_k(score_block, users, train.csr, K)
+    def validate(model: Ranks) -> float:
+        best = model.rank(train, users, K)
         return recall_at_k(best.item_ix, best.user_ix, valid.csr, K)
 
     return validate
-
-
-def _rank(fitted: Fitted, train: Interactions, users: np.ndarray) -> TopK:
-    return top_k(fitted.scorer(train), users, train.csr, K)
 
 
 TASKS = {task.__name__: task for task in (first_load, further_load, converting, model, float64_ease)}

@@ -6,7 +6,7 @@ rows is in no mean. A movie recommended twice counts once, at its first place. N
 
 from __future__ import annotations
 
-from typing import Union
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -94,7 +94,23 @@ def per_user(topk: pd.DataFrame, held_out: pd.DataFrame, k: int = K) -> pd.DataF
     return pd.DataFrame({USER: users, **{name: values[metric] for name, metric in zip(names, METRICS)}})
 
 
-def summarize(per_user: pd.DataFrame, topk: pd.DataFrame, n_items: int, seed: int) -> dict[str, Union[int, float]]:
+@dataclass(frozen=True)
+class Summary:
+    """A model's numbers on the leaderboard.
+
+    Attributes:
+        metrics: ``schema.METRICS``, means over the users; ``coverage@10``, the share of all movies that anybody was
+            recommended; ``ci_low`` and ``ci_high``, the 95 % interval of recall@10.
+        users: users who have held-out rows.
+        missing_users: those of them who have no recommendation, and scored 0.
+    """
+
+    metrics: dict[str, float]
+    users: int
+    missing_users: int
+
+
+def summarize(per_user: pd.DataFrame, topk: pd.DataFrame, n_items: int, seed: int) -> Summary:
     """A model's numbers on the leaderboard.
 
     Args:
@@ -103,25 +119,19 @@ def summarize(per_user: pd.DataFrame, topk: pd.DataFrame, n_items: int, seed: in
         n_items: Movies of the item file.
         seed: Of the bootstrap.
 
-    Returns:
-        ``schema.METRICS``: means over the users of ``per_user``; ``coverage@10``: share of the ``n_items``
-        that anybody was recommended; ``ci_low``, ``ci_high``: 95 % interval of recall@10; ``users``: how many
-        have held-out rows; ``missing_users``: how many of those have no recommendation, and scored 0.
-
     Raises:
         DataError: Nothing is held out.
     """
     _require_users(len(per_user))
     shown = topk[topk[RANK] <= K]
     low, high = bootstrap_interval(per_user[MAIN_METRIC].to_numpy(), seed)
-    return {
+    metrics = {
         **{name: float(per_user[name].mean()) for name in METRICS},
         COVERAGE: shown[ITEM].nunique() / n_items,
         "ci_low": low,
         "ci_high": high,
-        "users": len(per_user),
-        "missing_users": int((~per_user[USER].isin(shown[USER].unique())).sum()),
     }
+    return Summary(metrics, len(per_user), int((~per_user[USER].isin(shown[USER].unique())).sum()))
 
 
 def _metrics(hit: np.ndarray, n_held_out: np.ndarray) -> dict[str, np.ndarray]:

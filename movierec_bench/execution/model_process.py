@@ -26,7 +26,7 @@ from movierec_bench.runs.records import BUDGET, DONE, Fingerprint, Seconds, Stat
 from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, K
 
 if TYPE_CHECKING:  # torch and RecBole take seconds to import; only the models' processes need them
-    from movierec_bench.data.interactions import Interactions
+    from movierec_bench.ranking.top_k import Candidates
     from movierec_bench.training.trainer import Fitted
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def bench_model(job: Job, send: Send) -> None:
     `EpochRecord` as they come.
     """
     from movierec_bench.data.interactions import Interactions
-    from movierec_bench.evaluation.validation import able_to_rank, validator
+    from movierec_bench.evaluation.validation import validator
     from movierec_bench.training.trainer import FitSettings, fit
 
     clock = _Clock(send, job.kept)
@@ -57,14 +57,14 @@ def bench_model(job: Job, send: Send) -> None:
         if status is None:
             with clock.phase("fit"):
                 train = Interactions.from_rows(split.fitted("valid"), data.vocabulary)
-                seen = train
+                seen, seen_rows = train, split.seen("valid")
                 if split.shown is not None:
-                    seen = Interactions.from_rows(split.seen("valid"), data.vocabulary)
-                validate = validator(split.valid, seen, data, able_to_rank(job.entry, train, seen))
-                fitted = fit(job.entry, data, train, settings, validate, send, seen)
+                    seen = Interactions.from_rows(seen_rows, data.vocabulary)
+                validate = validator(split.valid, seen, data, _allowed(job, data, seen_rows))
+                fitted = fit(job.entry, data, train, settings, validate, send)
             with clock.phase("rank"):
-                _store_ranking(job, data, fitted, "valid", train, seen=split.seen("valid"), users=split.valid)
-                _store_ranking(job, data, fitted, "test", train, seen=split.seen("test"), users=split.test)
+                _store_ranking(job, data, fitted, "valid", seen=split.seen("valid"), users=split.valid)
+                _store_ranking(job, data, fitted, "test", seen=split.seen("test"), users=split.test)
             with clock.phase("score"):
                 status = _score(job, data, split, fitted)
             _store_fit(job, fitted, replace(status, seconds=clock.seconds, peak_rss_mb=peak_rss_mb()))
@@ -77,7 +77,7 @@ def bench_model(job: Job, send: Send) -> None:
                 same_stages = job.entry.with_parameters(status.stage_epochs)
                 refitted = fit(same_stages, data, rows, refit_settings, on_epoch=send)
             with clock.phase("submit"):
-                _store_ranking(job, data, refitted, "full", rows, seen=every_row, users=every_row)
+                _store_ranking(job, data, refitted, "full", seen=every_row, users=every_row)
                 write_submission(RunFolder(job.run), job.entry.name, data)
             status = replace(
                 status,
@@ -115,20 +115,23 @@ class _Clock:
 
 
 def _store_ranking(
-    job: Job, data: AtomicData, fitted: Fitted, part: str, train: Interactions, seen: pd.DataFrame, users: pd.DataFrame
+    job: Job, data: AtomicData, fitted: Fitted, part: str, seen: pd.DataFrame, users: pd.DataFrame
 ) -> None:
     """Rank everyone in ``users`` whom the model can, from the rows in ``seen``, which are masked; store the top 100."""
     from movierec_bench.data.interactions import Interactions
-    from movierec_bench.evaluation.validation import able_to_rank
-    from movierec_bench.ranking.candidate_filters import Filters
-    from movierec_bench.ranking.top_k import top_k, topk_frame
+    from movierec_bench.ranking.top_k import topk_frame
 
     history = Interactions.from_rows(seen, data.vocabulary)
     user_ix = np.unique(data.vocabulary.user_ix(users[USER].to_numpy()))
-    user_ix = user_ix[able_to_rank(job.entry, train, history)[user_ix]]
-    allowed = Filters.parse(job.filter).candidates(data.movies, seen, data.vocabulary)
-    best = top_k(fitted.scorer(history), user_ix, history.csr, STORED_K, allowed=allowed)
+    best = fitted.rank(history, user_ix, STORED_K, _allowed(job, data, seen))
     job.folder.write_topk(part, topk_frame(best, data.vocabulary))
+
+
+def _allowed(job: Job, data: AtomicData, seen: pd.DataFrame) -> Optional[Candidates]:
+    """The run's filter of candidates, where ``seen`` are the rows a ranking may see."""
+    from movierec_bench.ranking.candidate_filters import Filters
+
+    return Filters.parse(job.filter).candidates(data.movies, seen, data.vocabulary)
 
 
 def _score(job: Job, data: AtomicData, split: Split, fitted: Fitted) -> Status:
@@ -138,16 +141,15 @@ def _score(job: Job, data: AtomicData, split: Split, fitted: Fitted) -> Status:
     scores = per_user(topk, split.test)
     write_parquet(job.folder.per_user, scores)
     summary = summarize(scores, topk, n_items=len(data.vocabulary.items), seed=job.seed)
-    status = status_of(job, BUDGET if fitted.out_of_budget else DONE)
     return replace(
-        status,
+        status_of(job, BUDGET if fitted.out_of_budget else DONE),
         fit_out_of_budget=fitted.out_of_budget,
         epochs=len(fitted.epochs) or None,
         best_epoch=fitted.best_epoch,
         stage_epochs=fitted.stage_epochs,
-        users=int(summary.pop("users")),
-        missing_users=int(summary.pop("missing_users")),
-        metrics=summary,
+        users=summary.users,
+        missing_users=summary.missing_users,
+        metrics=summary.metrics,
     )
 
 

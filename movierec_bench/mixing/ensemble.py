@@ -293,7 +293,6 @@ class _Maker:
 
     def _status(self, scored: pd.DataFrame, topk: pd.DataFrame, seconds: Seconds, members: list[Status]) -> Status:
         summary = summarize(scored, topk, len(self.data.vocabulary.items), self.seed)
-        users, missing_users = int(summary.pop("users")), int(summary.pop("missing_users"))
         filters = {member.filter for member in members}
         return Status(
             model=self.recipe.name,
@@ -301,9 +300,9 @@ class _Maker:
             family=ENSEMBLE,
             source="ours",
             seconds=seconds,
-            metrics=summary,
-            users=users,
-            missing_users=missing_users,
+            metrics=summary.metrics,
+            users=summary.users,
+            missing_users=summary.missing_users,
             filter=filters.pop() if len(filters) == 1 else None,
             members={name: member.result_hash for name, member in zip(self.recipe.members, members)},
         )

@@ -9,6 +9,7 @@ import torch
 from recbole.model.sequential_recommender.bert4rec import BERT4Rec
 from scipy.sparse import csr_matrix
 
+from movierec_bench.data.interactions import Interactions
 from movierec_bench.models.parts.parameters import choice, number_from
 from movierec_bench.models.parts.window_model import WindowModel, at_position
 
@@ -40,14 +41,9 @@ class WindowBERT4Rec(WindowModel, BERT4Rec):
         self.inference = choice(config, "inference", INFERENCES)
         self.last_share = number_from(config, "ft_ratio", lowest=0)
 
-    def set_history(self, history: csr_matrix, interactions: Any) -> None:
-        """Take the rows to rank from; the windows themselves come with each batch.
-
-        Args:
-            history: float32 csr [n_users, n_items] of 0 and 1.
-            interactions: the same rows as `data.interactions.Interactions`, with times.
-        """
-        self.history = history
+    def set_history(self, rows: Interactions) -> None:
+        """Take the rows to rank from; the windows themselves come with each batch."""
+        self.history = rows.csr
 
     def hidden_states(self, item_seq: torch.Tensor) -> torch.Tensor:
         """Float32 [B, W, H] of windows int64 [B, W]; every position sees the whole window."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Optional
 
 import torch
-from scipy.sparse import csr_matrix
 
+from movierec_bench.data.interactions import Interactions
 from movierec_bench.models.autorec import AutoencoderNetwork
 from movierec_bench.models.parts.sparse_rows import RowLists
 from movierec_bench.recbole_backend.model_contract import HistoryModel
@@ -25,12 +25,12 @@ class ItemAutoRec(HistoryModel):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         self.network = AutoencoderNetwork(config, self.n_users)
-        self.set_history(self.history, self.interactions)
+        self.set_history(self.interactions)
 
-    def set_history(self, history: csr_matrix, interactions: Any) -> None:
+    def set_history(self, rows: Interactions) -> None:
         """Take the rows to rank from: every movie's column changes with them."""
-        super().set_history(history, interactions)
-        self.columns = history.T.tocsr()
+        super().set_history(rows)
+        self.columns = rows.csr.T.tocsr()
         self._hidden: Optional[torch.Tensor] = None
 
     def calculate_loss(self, interaction: Any) -> torch.Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
+from movierec_bench.data.interactions import Interactions
 from movierec_bench.models.parts.linear_model import sparse_scores
 from movierec_bench.models.parts.parameters import choice
 from movierec_bench.recbole_backend.model_contract import HistoryModel
@@ -40,9 +41,9 @@ class YearPop(HistoryModel):
         n_years = int(years.max()) - self.first_year + 1
         self.watches = _count_pairs(years - self.first_year, self.interactions.item_ix, n_years, self.n_items)
 
-    def set_history(self, history: csr_matrix, interactions: Any) -> None:
+    def set_history(self, rows: Interactions) -> None:
         """Take the rows to rank from: the years users were active in change with them."""
-        super().set_history(history, interactions)
+        super().set_history(rows)
         self._active = None
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ import torch
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType, ModelType
 from scipy.sparse import csr_matrix
+
+from movierec_bench.data.interactions import Interactions
+from movierec_bench.errors import ModelError
 
 
 class HistoryModel(GeneralRecommender):
@@ -18,30 +22,41 @@ class HistoryModel(GeneralRecommender):
     rows the protocol allows (train and validation at test, every row for a submission).
 
     Attributes:
-        history: float32 csr [n_users, n_items] of 0 and 1; row 0 and column 0 are padding, empty.
-        interactions: the same rows with their times, sorted by user and time.
+        interactions: the rows it reads, sorted by user, time and place in the log.
     """
 
     type = ModelType.GENERAL
     input_type = InputType.POINTWISE
-    history: csr_matrix
+    interactions: Interactions
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         self.interactions = dataset.interactions
-        self.history = dataset.interactions.csr
         # The trainer and RecBole both expect something on a device.
         self.register_buffer("_device_anchor", torch.zeros(1), persistent=False)
 
-    def set_history(self, history: csr_matrix, interactions: Any) -> None:
-        """Take the rows to rank from.
+    def __init_subclass__(cls) -> None:
+        """Refuse a model written for an earlier form of `set_history`, before it is built.
 
-        Args:
-            history: float32 csr [n_users, n_items] of 0 and 1.
-            interactions: the same rows as `data.interactions.Interactions`, with times.
+        Raises:
+            ModelError: its ``set_history`` does not take the rows alone.
         """
-        self.history = history
-        self.interactions = interactions
+        super().__init_subclass__()
+        taken = list(inspect.signature(cls.set_history).parameters)
+        if len(taken) != 2:
+            raise ModelError(
+                f"{cls.__name__}.set_history takes ({', '.join(taken)}); expected (self, rows): the rows come as one "
+                "`Interactions`, of which rows.csr is the matrix; change its head and what it hands on"
+            )
+
+    @property
+    def history(self) -> csr_matrix:
+        """The same rows as a matrix: float32 csr [n_users, n_items] of 0 and 1; row 0 and column 0 are padding."""
+        return self.interactions.csr
+
+    def set_history(self, rows: Interactions) -> None:
+        """Take the rows to rank from. A model that keeps what it works out of them forgets it here."""
+        self.interactions = rows
 
     def fit_closed_form(self) -> None:
         """Fit from `history` in one go. Models that train by epochs leave this alone."""

@@ -1,9 +1,10 @@
-"""How a trained model is asked for scores: its history is set, blocks of users go in, score rows come out."""
+"""How a trained model ranks: it is given a history, blocks of users go in, rows of scores come out."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any, Callable
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from scipy.sparse import csr_matrix
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.errors import ModelError
 from movierec_bench.ranking.factored_scores import Products
-from movierec_bench.ranking.top_k import ScoreBlock
+from movierec_bench.ranking.top_k import Candidates, ScoreBlock, TopK, top_k
 from movierec_bench.recbole_backend.context_scores import context_scores, scores_at_once
 from movierec_bench.recbole_backend.datasets import padded_history
 from movierec_bench.recbole_backend.model_contract import EmbeddingModel
@@ -22,51 +23,93 @@ from movierec_bench.recbole_backend.pairwise_scores import score_pairs
 from movierec_bench.recbole_backend.prefixes import latest_windows
 from movierec_bench.recbole_backend.sequence_datasets import ranking_columns
 from movierec_bench.schema import USER_FIELD
-from movierec_bench.settings.catalog import ModelEntry
+from movierec_bench.settings.catalog import KNOWN_USERS, ModelEntry
 
 _SEQUENCES_A_STEP = 128  # users whose histories a sequence model reads at once: it keeps many floats a row, or a movie
 
 
-def score_blocks(entry: ModelEntry, model: Any, config: Any, history: Interactions, items: Interaction) -> ScoreBlock:
-    """A function from users to their scores for every movie.
+@dataclass
+class Ranker:
+    """A trained model with all it takes to rank from any history.
 
-    Args:
+    A model keeps the history it reads, so a function from users to scores would silently change with the next history.
+    None is handed out: `rank` and `scores` take the history with every call.
+
+    Attributes:
         entry: the catalogued model; ``entry.history`` says what it reads.
-        model: the trained RecBole model; its history is replaced.
+        model: the RecBole model; its history is replaced with every call.
         config: its RecBole Config.
-        history: the rows the protocol lets the model see.
         items: the movies' columns, the padding movie first; context-aware models read them.
-
-    Returns:
-        A function: int64 [B] user indices to float32 [B, n_items] scores, column 0 padding. Nothing is masked.
-        Of a model of embeddings it is `Products`, which ranking can do quicker than by calling it.
+        known: bool [n_users], padding included: the users it learned from.
     """
-    give_history(entry, model, history)
-    model.eval()
-    if isinstance(model, EmbeddingModel):
-        return _products(model, entry, config, history)
-    score = _way_of_scoring(model)
-    users_a_step = _SEQUENCES_A_STEP if entry.history == "sequence" else sys.maxsize
-    items = items.to(config["device"])
 
-    def score_step(user_ix: np.ndarray) -> torch.Tensor:
-        with torch.no_grad():
-            users = _user_columns(entry, config, history, user_ix).to(config["device"])
-            scores = score(model, users, items)
-        if scores.shape[0] != len(user_ix) or scores.shape[1] < history.n_items:
-            raise ModelError(
-                f"{entry.name} scored a block of {len(user_ix)} users as {tuple(scores.shape)}; "
-                f"expected [{len(user_ix)}, {history.n_items}]"
-            )
-        return scores[:, : history.n_items].float()  # BERT4Rec and others score a mask token besides
+    entry: ModelEntry
+    model: Any
+    config: Any
+    items: Interaction
+    known: np.ndarray
 
-    def score_block(user_ix: np.ndarray) -> torch.Tensor:
-        steps = [
-            score_step(user_ix[start : start + users_a_step]) for start in range(0, max(1, len(user_ix)), users_a_step)
-        ]
-        return steps[0] if len(steps) == 1 else torch.cat(steps)
+    def rank(self, history: Interactions, user_ix: np.ndarray, k: int, allowed: Optional[Candidates] = None) -> TopK:
+        """The ``k`` best movies, none of the history, of each user whom the model has anything to rank by.
 
-    return score_block
+        Args:
+            history: the rows the protocol lets the model see; they are read, and masked.
+            user_ix: int64 [U], users.
+            k: movies a user gets.
+            allowed: filters the candidates; None allows every movie.
+
+        Returns:
+            One row for each of ``user_ix`` that `able` has, in their order; the others are missing.
+        """
+        users = user_ix[self.able(history)[user_ix]]
+        return top_k(self._score_block(history), users, history.csr, k, allowed=allowed)
+
+    def scores(self, history: Interactions, user_ix: np.ndarray) -> torch.Tensor:
+        """Float32 [B, n_items] scores from this history of users int64 [B], column 0 padding. Nothing is masked."""
+        return torch.as_tensor(self._score_block(history)(user_ix))
+
+    def able(self, history: Interactions) -> np.ndarray:
+        """Bool [n_users], padding included: the users the model has anything to rank by.
+
+        A model that learns its users ranks those it learned from; one that reads a history, those who have one.
+        """
+        able = np.ones(history.n_users, dtype=bool)
+        if KNOWN_USERS in self.entry.requires:
+            able &= self.known
+        if self.entry.history != "none":
+            able &= np.diff(history.indptr) > 0
+        return able
+
+    def _score_block(self, history: Interactions) -> ScoreBlock:
+        """A function, good until the model reads other rows: int64 [B] users to float32 [B, n_items] scores.
+
+        Of a model of embeddings it is `Products`, which ranking can do quicker than by calling it.
+        """
+        give_history(self.entry, self.model, history)
+        self.model.eval()
+        if isinstance(self.model, EmbeddingModel):
+            return _products(self.model, self.entry, self.config, history)
+        score = _way_of_scoring(self.model)
+        users_a_step = _SEQUENCES_A_STEP if self.entry.history == "sequence" else sys.maxsize
+        items = self.items.to(self.config["device"])
+
+        def score_step(user_ix: np.ndarray) -> torch.Tensor:
+            with torch.no_grad():
+                users = _user_columns(self.entry, self.config, history, user_ix).to(self.config["device"])
+                scores = score(self.model, users, items)
+            if scores.shape[0] != len(user_ix) or scores.shape[1] < history.n_items:
+                raise ModelError(
+                    f"{self.entry.name} scored a block of {len(user_ix)} users as {tuple(scores.shape)}; "
+                    f"expected [{len(user_ix)}, {history.n_items}]"
+                )
+            return scores[:, : history.n_items].float()  # BERT4Rec and others score a mask token besides
+
+        def score_block(user_ix: np.ndarray) -> torch.Tensor:
+            starts = range(0, max(1, len(user_ix)), users_a_step)
+            steps = [score_step(user_ix[start : start + users_a_step]) for start in starts]
+            return steps[0] if len(steps) == 1 else torch.cat(steps)
+
+        return score_block
 
 
 def _products(model: EmbeddingModel, entry: ModelEntry, config: Any, history: Interactions) -> Products:
@@ -87,7 +130,7 @@ def dataset_of(entry: ModelEntry, dataset: Any) -> Any:
 def give_history(entry: ModelEntry, model: Any, history: Interactions) -> None:
     """Let a model read these rows: the only place that knows where RecBole's models keep theirs."""
     if entry.history == "rows" or hasattr(model, "set_history"):
-        model.set_history(history.csr, history)
+        model.set_history(history)
     elif entry.history == "autoencoder":
         model.get_rating_matrix = _RatingRows(history.csr, model.device)
     elif entry.history == "interaction_matrix":

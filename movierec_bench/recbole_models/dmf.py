@@ -9,6 +9,7 @@ from recbole.model.general_recommender.dmf import DMF
 from scipy.sparse import csr_matrix
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from movierec_bench.data.interactions import Interactions
 from movierec_bench.models.parts.sparse_rows import RowReader, sample_zeros
 
 
@@ -29,12 +30,12 @@ class RowDMF(RowReader, DMF):
         self.max_rating = 1.0
         self.negatives = config["train_neg_sample_args"]["sample_num"]
         self.other_parameter_name = []  # RecBole stores the movies' vectors, which ours recomputes
-        self.set_history(dataset.interactions.csr, dataset.interactions)
+        self.set_history(dataset.interactions)
 
-    def set_history(self, history: csr_matrix, interactions: Any) -> None:
+    def set_history(self, rows: Interactions) -> None:
         """Take the rows to rank from; the movies' columns are those of the same rows."""
-        super().set_history(history, interactions)
-        self.columns = _sparse_tensor(history.T.tocsr()).to(self.device)
+        super().set_history(rows)
+        self.columns = _sparse_tensor(rows.csr.T.tocsr()).to(self.device)
         self._item_vectors: Optional[torch.Tensor] = None
 
     def calculate_loss(self, interaction: Any) -> torch.Tensor:

@@ -9,8 +9,8 @@ import numba
 import numpy as np
 import torch
 from recbole.model.knowledge_aware_recommender.ripplenet import RippleNet
-from scipy.sparse import csr_matrix
 
+from movierec_bench.data.interactions import Interactions
 from movierec_bench.models.parts.relation_matrices import times_matrix_of
 
 _PAIRS_A_STEP = 65_536
@@ -37,10 +37,10 @@ class TableRippleNet(RippleNet):
         self._history = dataset.interactions
         super().__init__(config, dataset)
 
-    def set_history(self, history: csr_matrix, interactions: Any) -> None:
-        """Draw the ripples anew from these rows: float32 csr [n_users, n_items] and the same with times."""
-        if interactions is not self._history:
-            self._history = interactions
+    def set_history(self, rows: Interactions) -> None:
+        """Draw the ripples anew from these rows."""
+        if rows is not self._history:
+            self._history = rows
             self.ripple_set = self._build_ripple_set()
 
     def _build_ripple_set(self) -> torch.Tensor:

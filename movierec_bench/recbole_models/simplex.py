@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from recbole.model.general_recommender.simplex import SimpleX
-from scipy.sparse import csr_matrix
 
+from movierec_bench.data.interactions import Interactions
 from movierec_bench.recbole_backend.datasets import padded_history
 
 
@@ -21,13 +21,8 @@ class LatestSimpleX(SimpleX):
         super().__init__(config, dataset)
         self.rows_read = config["history_len"]
 
-    def set_history(self, history: csr_matrix, interactions: Any) -> None:
-        """Take the rows to rank from.
-
-        Args:
-            history: float32 csr [n_users, n_items] of 0 and 1.
-            interactions: the same rows as `data.interactions.Interactions`, with times.
-        """
-        items, _, lengths = padded_history(interactions.indptr, interactions.item_ix, self.rows_read)
+    def set_history(self, rows: Interactions) -> None:
+        """Take the rows to rank from."""
+        items, _, lengths = padded_history(rows.indptr, rows.item_ix, self.rows_read)
         self.history_item_id = items.to(self.device)
         self.history_item_len = lengths.to(self.device)

@@ -9,7 +9,9 @@ from recbole.utils import ModelType
 from movierec_bench.data.atomic import AtomicData
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.errors import ConfigError
+from movierec_bench.recbole_backend.config import load_model_class
 from movierec_bench.recbole_backend.datasets import GeneralArrays, KnowledgeArrays
+from movierec_bench.recbole_backend.scorer import dataset_of, give_history
 from movierec_bench.recbole_backend.sequence_datasets import SequentialArrays
 from movierec_bench.schema import ITEM_FIELD, USER_FIELD
 from movierec_bench.settings.catalog import ModelEntry
@@ -40,6 +42,13 @@ def build_dataset(config: Any, data: AtomicData, train: Interactions) -> Any:
     """
     by_type = {ModelType.SEQUENTIAL: SequentialArrays, ModelType.KNOWLEDGE: KnowledgeArrays}
     return by_type.get(config["MODEL_TYPE"], GeneralArrays)(config, data, train)
+
+
+def build_model(entry: ModelEntry, config: Any, dataset: Any) -> Any:
+    """The untrained model on its device, reading the training rows: the data set's rows are the only ones it gets."""
+    model = load_model_class(entry)(config, dataset_of(entry, dataset)).to(config["device"])
+    give_history(entry, model, dataset.interactions)
+    return model
 
 
 def build_batches(entry: ModelEntry, config: Any, dataset: Any) -> Batches:

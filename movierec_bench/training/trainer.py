@@ -11,19 +11,17 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 import torch
-from recbole.data.interaction import Interaction
 
 from movierec_bench.data.atomic import AtomicData
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.evaluation.validation import Validate
-from movierec_bench.ranking.top_k import ScoreBlock
-from movierec_bench.recbole_backend.config import build_config, effective_parameters, load_model_class
+from movierec_bench.recbole_backend.config import build_config, effective_parameters
 from movierec_bench.recbole_backend.model_contract import HistoryModel
-from movierec_bench.recbole_backend.scorer import dataset_of, give_history, score_blocks
+from movierec_bench.recbole_backend.scorer import Ranker, give_history
 from movierec_bench.schema import EpochRecord
 from movierec_bench.settings.catalog import ModelEntry
 from movierec_bench.training.batches import Batches
-from movierec_bench.training.building import build_batches, build_dataset
+from movierec_bench.training.building import build_batches, build_dataset, build_model
 from movierec_bench.training.schemes.base import build_scheme
 
 
@@ -46,24 +44,16 @@ class FitSettings:
 
 
 @dataclass
-class Fitted:
-    """A trained model, able to rank from any history.
+class Fitted(Ranker):
+    """A trained model, holding its best state, and how its training went.
 
     Attributes:
-        entry: what was trained.
-        model: the RecBole model, holding its best state.
-        config: its RecBole Config.
-        items: the movies' columns, which context-aware models read.
         epochs: one record an epoch; empty for closed-form models.
         best_epoch: epoch of the best validation, or the last trained; None for closed-form models.
         out_of_budget: whether the budget ended the training.
         stage_epochs: parameters, epochs of stages that time may have cut short, with which a refit repeats them.
     """
 
-    entry: ModelEntry
-    model: Any
-    config: Any
-    items: Interaction
     epochs: list[EpochRecord] = field(default_factory=list)
     best_epoch: Optional[int] = None
     out_of_budget: bool = False
@@ -74,10 +64,6 @@ class Fitted:
         """Every parameter that took effect."""
         return effective_parameters(self.entry, self.config)
 
-    def scorer(self, history: Interactions) -> ScoreBlock:
-        """Scores from this history; see `score_blocks`."""
-        return score_blocks(self.entry, self.model, self.config, history, self.items)
-
 
 def fit(
     entry: ModelEntry,
@@ -86,7 +72,6 @@ def fit(
     settings: FitSettings,
     validate: Optional[Validate] = None,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
-    seen: Optional[Interactions] = None,
 ) -> Fitted:
     """Train one model.
 
@@ -97,7 +82,6 @@ def fit(
         settings: seed, budget, epochs.
         validate: gives the Recall@10 of the model as it stands; decides early stopping.
         on_epoch: called after every epoch.
-        seen: the rows it reads when it is validated; None: ``train``.
 
     Raises:
         ModelError: the loss is not a number, or the model cannot be built from these data.
@@ -105,17 +89,14 @@ def fit(
     """
     seed_everything(settings.seed)
     config = build_config(entry, settings.seed, settings.scratch)
-    config["budget"] = settings.budget if settings.epochs is None else None  # a scheme with stages shares it out
     dataset = build_dataset(config, data, train)
-    model = load_model_class(entry)(config, dataset_of(entry, dataset)).to(config["device"])
-    give_history(entry, model, train)
-    fitted = Fitted(entry, model, config, dataset.item_feat)
+    model = build_model(entry, config, dataset)
+    fitted = Fitted(entry, model, config, dataset.item_feat, known=np.diff(train.indptr) > 0)
     if entry.trainer == "closed_form":
         if isinstance(model, HistoryModel):
             model.fit_closed_form()  # RecBole's own compute in their constructor
         return fitted
-    batches = build_batches(entry, config, dataset)
-    _train_by_epochs(fitted, batches, train, settings, validate, on_epoch, seen or train)
+    _train_by_epochs(fitted, build_batches(entry, config, dataset), train, settings, validate, on_epoch)
     return fitted
 
 
@@ -133,10 +114,9 @@ def _train_by_epochs(
     settings: FitSettings,
     validate: Optional[Validate],
     on_epoch: Callable[[EpochRecord], None],
-    seen: Interactions,
 ) -> None:
     config, model = fitted.config, fitted.model
-    scheme = build_scheme(fitted.entry, config, model)
+    scheme = build_scheme(fitted.entry, config, model, settings.budget if settings.epochs is None else None)
     rng = np.random.default_rng(settings.seed)
     started = time.perf_counter()
     best_recall, best_state, best_epoch, since_best = -math.inf, None, 0, 0
@@ -151,9 +131,8 @@ def _train_by_epochs(
             and scheme.can_rank
             and (epoch % config["eval_step"] == 0 or out_of_time or epoch == last)
         ):
-            recall = validate(fitted.scorer(seen))
-            if seen is not train:
-                give_history(fitted.entry, fitted.model, train)
+            recall = validate(fitted)
+            give_history(fitted.entry, model, train)  # validation may have had it read more rows
             since_best = 0 if scheme.is_pretraining else since_best + 1
             if recall > best_recall:
                 best_recall, best_state, best_epoch, since_best = recall, _snapshot(model), epoch, 0

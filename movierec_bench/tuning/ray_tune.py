@@ -171,7 +171,7 @@ def run_trials(
 
 def _train(config: Mapping[str, Any], told: _Told) -> None:
     """One trial: fit, and report Recall@10 on the validation rows after every epoch."""
-    from movierec_bench.evaluation.validation import able_to_rank, validator
+    from movierec_bench.evaluation.validation import validator
     from movierec_bench.training.trainer import FitSettings, fit
 
     limit_threads(told.threads)
@@ -185,13 +185,12 @@ def _train(config: Mapping[str, Any], told: _Told) -> None:
 
     try:
         entry = told.entry.with_parameters(config["trial"]["parameters"])
-        able = able_to_rank(entry, rows.train, rows.seen)
-        validate = validator(rows.valid, rows.seen, rows.data, able)
+        validate = validator(rows.valid, rows.seen, rows.data)
         with tempfile.TemporaryDirectory(prefix="movierec_bench-") as scratch:
             settings = FitSettings(seed=told.seed, scratch=Path(scratch), budget=told.budget)
-            fitted = fit(entry, rows.data, rows.train, settings, validate, on_epoch, rows.seen)
+            fitted = fit(entry, rows.data, rows.train, settings, validate, on_epoch)
             if entry.trainer == "closed_form":
-                best = validate(fitted.scorer(rows.seen))
+                best = validate(fitted)
         state = BUDGET if fitted.out_of_budget else DONE
         end = {"state": state, "error": None, "traceback": None}
     except Exception as error:  # whatever a configuration does wrong is its trial's error; the traceback goes along

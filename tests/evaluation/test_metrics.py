@@ -115,9 +115,9 @@ def test_missing_users_score_zero_and_users_without_held_out_rows_are_not_in_the
     assert frame["recall@10"].tolist() == [0.5, 0.0, 0.0]
     assert (frame.dtypes[list(METRICS)] == np.float64).all()
     summary = metrics.summarize(frame, topk, n_items=6, seed=0)
-    assert summary["recall@10"] == pytest.approx(0.5 / 3)
-    assert (summary["users"], summary["missing_users"]) == (3, 2)
-    assert summary["coverage@10"] == pytest.approx(3 / 6)  # 10, 11 and, of user 3, 12
+    assert summary.metrics["recall@10"] == pytest.approx(0.5 / 3)
+    assert (summary.users, summary.missing_users) == (3, 2)
+    assert summary.metrics["coverage@10"] == pytest.approx(3 / 6)  # 10, 11 and, of user 3, 12
 
 
 def test_the_order_of_rows_and_further_columns_do_not_matter():
@@ -142,7 +142,7 @@ def test_nothing_recommended_scores_zero():
     frame = metrics.per_user(topk_of({}), held_out_of({1: [10], 2: [11]}))
     assert (frame[list(METRICS)] == 0).all(axis=None)
     summary = metrics.summarize(frame, topk_of({}), n_items=5, seed=0)
-    assert (summary["missing_users"], summary["coverage@10"], summary["ci_high"]) == (2, 0.0, 0.0)
+    assert (summary.missing_users, summary.metrics["coverage@10"], summary.metrics["ci_high"]) == (2, 0.0, 0.0)
 
 
 def test_ranks_that_are_no_ranks_are_refused():
@@ -156,14 +156,15 @@ def test_ranks_that_are_no_ranks_are_refused():
 def test_the_summary_has_the_columns_of_the_board():
     topk = topk_of({1: [10, 11]})
     summary = metrics.summarize(metrics.per_user(topk, held_out_of({1: [10]})), topk, n_items=5, seed=0)
-    expected = {*METRICS, "coverage@10", "ci_low", "ci_high", "users", "missing_users"}
-    assert set(summary) == expected <= set(BOARD_COLUMNS)
+    assert (summary.users, summary.missing_users) == (1, 0)
+    expected = {*METRICS, "coverage@10", "ci_low", "ci_high"}
+    assert set(summary.metrics) == expected <= set(BOARD_COLUMNS)
 
 
 def test_coverage_reads_the_first_ten_ranks_only():
     topk = topk_of({1: list(range(100, 115)), 2: list(range(100, 103))})
     frame = metrics.per_user(topk, held_out_of({1: [100]}))
-    assert metrics.summarize(frame, topk, n_items=20, seed=0)["coverage@10"] == pytest.approx(10 / 20)
+    assert metrics.summarize(frame, topk, n_items=20, seed=0).metrics["coverage@10"] == pytest.approx(10 / 20)
 
 
 # -- the array path ---------------------------------------------------------------------------
@@ -221,14 +222,14 @@ RECBOLE = {
 @settings(deadline=None, max_examples=60)
 @given(ranking=rankings())
 def test_every_metric_equals_recboles(ranking):
-    metrics = pytest.importorskip("recbole.evaluator.metrics")
+    recboles = pytest.importorskip("recbole.evaluator.metrics")
     recommended, held_out = ranking
     frame = metrics.per_user(*tables(recommended, held_out)).set_index("user")
     users = np.nonzero(held_out[1 : len(recommended) + 1].any(axis=1))[0] + 1
     pos_index = held_out[users[:, None], recommended[users - 1, :10]]
     pos_len = held_out[users].sum(axis=1)
     for name, recbole in RECBOLE.items():
-        metric = getattr(metrics, recbole)({"topk": [10], "metric_decimal_place": 4})
+        metric = getattr(recboles, recbole)({"topk": [10], "metric_decimal_place": 4})
         arguments = (pos_index,) if recbole in ("Hit", "MRR", "Precision") else (pos_index, pos_len)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(np, "float", float, raising=False)  # RecBole's code predates NumPy 1.24
@@ -239,7 +240,7 @@ def test_every_metric_equals_recboles(ranking):
 @settings(deadline=None, max_examples=60)
 @given(ranking=rankings())
 def test_ndcg_precision_and_recall_equal_scikit_learns(ranking):
-    metrics = pytest.importorskip("sklearn.metrics")
+    sklearns = pytest.importorskip("sklearn.metrics")
     recommended, held_out = ranking
     frame = metrics.per_user(*tables(recommended, held_out)).set_index("user")
     for user, items in enumerate(recommended[:, :10], start=1):
@@ -249,21 +250,21 @@ def test_ndcg_precision_and_recall_equal_scikit_learns(ranking):
         scores = np.zeros(26)
         scores[items] = np.arange(10, 0, -1)
         expected = (
-            metrics.ndcg_score([held_out[user]], [scores], k=10),
-            metrics.precision_score(held_out[user], chosen),
-            metrics.recall_score(held_out[user], chosen),
+            sklearns.ndcg_score([held_out[user]], [scores], k=10),
+            sklearns.precision_score(held_out[user], chosen),
+            sklearns.recall_score(held_out[user], chosen),
         )
         found = frame.loc[user, ["ndcg@10", "precision@10", "recall_plain@10"]]
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 def test_map_equals_scikit_learns_where_ten_places_hold_every_movie():
-    metrics = pytest.importorskip("sklearn.metrics")
+    sklearns = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(3)
     for _ in range(50):
         items, held_out = rng.permutation(10) + 1, rng.permutation(10)[: rng.integers(1, 11)] + 1
         wanted = np.isin(items, held_out)
-        expected = metrics.average_precision_score(wanted, np.arange(10, 0, -1))
+        expected = sklearns.average_precision_score(wanted, np.arange(10, 0, -1))
         assert one_user(items.tolist(), held_out.tolist())["map@10"] == pytest.approx(expected)
 
 

@@ -64,14 +64,14 @@ def test_the_best_epochs_trees_are_kept(name: str, planted: AtomicData, train: I
     seen = []
     recalls = iter([0.2, 0.5, 0.1])
 
-    def validate(score_block: Any) -> float:
-        seen.append(score_block(np.array([1, 2])).clone())
+    def validate(fitted: Fitted) -> float:
+        seen.append(fitted.scores(train, np.array([1, 2])).clone())
         return next(recalls)
 
     entry = load_catalog()[name].with_parameters({"epochs": 3})
     made = fit(entry, planted, train, FitSettings(seed=5, scratch=tmp_path), validate)
     assert made.best_epoch == 2
-    torch.testing.assert_close(made.scorer(train)(np.array([1, 2])), seen[1], rtol=0, atol=0)
+    torch.testing.assert_close(made.scores(train, np.array([1, 2])), seen[1], rtol=0, atol=0)
     assert not torch.equal(seen[1], seen[2])
 
 
@@ -79,6 +79,6 @@ def test_the_best_epochs_trees_are_kept(name: str, planted: AtomicData, train: I
 def test_scores_follow_the_history(name: str, planted: AtomicData, train: Interactions, tmp_path: Path) -> None:
     made = fit_trees(name, planted, train, tmp_path, epochs=2)
     half = Interactions.from_rows(planted.interactions.iloc[::2], planted.vocabulary)
-    whole = made.scorer(train)(np.array([1, 2]))
-    assert not torch.equal(made.scorer(half)(np.array([1, 2])), whole)
-    torch.testing.assert_close(made.scorer(train)(np.array([1, 2])), whole, rtol=0, atol=0)
+    whole = made.scores(train, np.array([1, 2]))
+    assert not torch.equal(made.scores(half, np.array([1, 2])), whole)
+    torch.testing.assert_close(made.scores(train, np.array([1, 2])), whole, rtol=0, atol=0)

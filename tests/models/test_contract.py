@@ -14,7 +14,7 @@ from movierec_bench.data.atomic import AtomicData, read_atomic, write_atomic
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.data.split import Split, make_split
 from movierec_bench.evaluation.metrics import recall_at_k
-from movierec_bench.ranking.top_k import top_k
+from movierec_bench.ranking.top_k import TopK, top_k
 from movierec_bench.schema import K
 from movierec_bench.settings.catalog import ModelEntry, load_catalog
 from movierec_bench.settings.protocol import load_protocol
@@ -62,21 +62,19 @@ def all_users(train: Interactions) -> np.ndarray:
 
 
 def test_scores_are_finite_fresh_float32_rows(fitted: Fitted, train: Interactions) -> None:
-    score_block = fitted.scorer(train)
     users = all_users(train)
-    scores = score_block(users)
+    scores = fitted.scores(train, users)
     assert scores.shape == (len(users), train.n_items)
     assert scores.dtype == torch.float32
     assert torch.isfinite(scores[:, 1:]).all()
     before = scores.clone()
     scores.fill_(-1.0)
-    assert torch.equal(score_block(users), before), "the scores were not the caller's own"
+    assert torch.equal(fitted.scores(train, users), before), "the scores were not the caller's own"
 
 
 def test_a_users_scores_do_not_depend_on_the_block(fitted: Fitted, train: Interactions) -> None:
-    score_block = fitted.scorer(train)
-    together = score_block(np.array([3, 9, 4]))
-    alone = score_block(np.array([9]))
+    together = fitted.scores(train, np.array([3, 9, 4]))
+    alone = fitted.scores(train, np.array([9]))
     torch.testing.assert_close(together[1:2], alone, rtol=1e-4, atol=1e-5)
 
 
@@ -85,12 +83,12 @@ def test_the_same_seed_gives_the_same_scores(
 ) -> None:
     again = fit_small(entry, planted, train, tmp_path)
     users = all_users(train)
-    torch.testing.assert_close(again.scorer(train)(users), fitted.scorer(train)(users), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(again.scores(train, users), fitted.scores(train, users), rtol=1e-4, atol=1e-5)
 
 
 def test_saved_and_loaded_it_scores_the_same(fitted: Fitted, train: Interactions, tmp_path: Path) -> None:
     users = all_users(train)
-    expected = fitted.scorer(train)(users).clone()
+    expected = fitted.scores(train, users).clone()
     weights = {name: value.clone() for name, value in fitted.model.state_dict().items()}
     other = dict(fitted.model.other_parameter())
     torch.save(weights, tmp_path / "weights.pth")
@@ -99,11 +97,11 @@ def test_saved_and_loaded_it_scores_the_same(fitted: Fitted, train: Interactions
             value.add_(1.0)
     fitted.model.load_state_dict(torch.load(tmp_path / "weights.pth"))
     fitted.model.load_other_parameter(other)
-    torch.testing.assert_close(fitted.scorer(train)(users), expected)
+    torch.testing.assert_close(fitted.scores(train, users), expected)
 
 
 def test_no_seen_movie_is_recommended_and_everyone_gets_ten(fitted: Fitted, train: Interactions) -> None:
-    best = top_k(fitted.scorer(train), all_users(train), train.csr, K)
+    best = fitted.rank(train, all_users(train), K)
     assert (best.item_ix > 0).all()
     for user, items in zip(best.user_ix, best.item_ix):
         assert not train.csr[user, items].toarray().any()
@@ -115,12 +113,25 @@ def test_it_ranks_from_a_longer_history_and_only_what_is_new_changes_it(
 ) -> None:
     longer = Interactions.from_rows(pd.concat([split.train, split.valid]), planted.vocabulary)
     users = all_users(train)
-    before = fitted.scorer(train)(users).clone()
-    after = fitted.scorer(longer)(users)
+    before = fitted.scores(train, users).clone()
+    after = fitted.scores(longer, users)
     assert torch.isfinite(after[:, 1:]).all()
     if entry.history == "none":
         torch.testing.assert_close(after, before)
-    torch.testing.assert_close(fitted.scorer(train)(users), before)
+    torch.testing.assert_close(fitted.scores(train, users), before)
+
+
+def test_rankings_of_two_histories_do_not_change_each_other(fitted: Fitted, train: Interactions, split: Split) -> None:
+    """Whatever a model keeps of a history is of the one it ranks from now, also where two are ranked in turn."""
+    shorter = Interactions(
+        *(column[train.user_ix % 2 == 0] for column in (train.user_ix, train.item_ix, train.time)),
+        train.n_users,
+        train.n_items,
+    )
+    users = all_users(train)
+    first, other = fitted.rank(train, users, K), fitted.rank(shorter, users, K)
+    np.testing.assert_array_equal(fitted.rank(train, users, K).item_ix, first.item_ix)
+    np.testing.assert_array_equal(fitted.rank(shorter, users, K).item_ix, other.item_ix)
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +149,7 @@ def test_it_beats_random(entry: ModelEntry, crowd: AtomicData, tmp_path: Path) -
     longer = Interactions.from_rows(pd.concat([split.train, split.valid]), crowd.vocabulary)
     users = np.unique(held.user_ix)
 
-    def recall(score_block) -> float:  # noqa: ANN001
-        best = top_k(score_block, users, longer.csr, K)
+    def recall(best: TopK) -> float:
         return recall_at_k(best.item_ix, best.user_ix, held.csr, K)
 
     epochs = None
@@ -149,5 +159,9 @@ def test_it_beats_random(entry: ModelEntry, crowd: AtomicData, tmp_path: Path) -
         entry = entry.with_parameters({"train_batch_size": size})
     fitted = fit(entry, crowd, train, FitSettings(seed=7, scratch=tmp_path, epochs=epochs))
     rng = np.random.default_rng(0)
-    chance = [recall(lambda block: rng.random((len(block), train.n_items), dtype=np.float32)) for _ in range(20)]
-    assert recall(fitted.scorer(longer)) > np.mean(chance) + 2 * np.std(chance)
+
+    def by_chance(block: np.ndarray) -> np.ndarray:
+        return rng.random((len(block), train.n_items), dtype=np.float32)
+
+    chance = [recall(top_k(by_chance, users, longer.csr, K)) for _ in range(20)]
+    assert recall(fitted.rank(longer, users, K)) > np.mean(chance) + 2 * np.std(chance)

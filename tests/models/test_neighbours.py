@@ -174,7 +174,7 @@ def test_svd_keeps_its_factors_and_looks_for_neighbours_in_the_history_in_force(
     train, longer = random_watched(30, 12), random_watched(30, 12, seed=9)
     data = data_of(rows_of(train), 12)
     model = fitted_model("SVD", data, n_factors=3, k=4, method="weighted")
-    scores = model.scorer(_rows(rows_of(longer), data))(np.arange(1, 31))
+    scores = model.scores(_rows(rows_of(longer), data), np.arange(1, 31))
     history = padded_csr(longer)
     expected = nearest_by_correlation(history @ model.model.vectors, 4) @ history
     np.testing.assert_allclose(scores, expected.toarray()[1:], rtol=1e-5, atol=1e-6)
@@ -184,7 +184,7 @@ def test_going_back_to_an_earlier_history_gives_its_scores_again() -> None:
     data = data_of(rows_of(random_watched(30, 12)), 12)
     model = fitted_model("UserKNN", data)
     histories = [data.interactions, rows_of(random_watched(30, 12, seed=9)), data.interactions]
-    first, other, again = (model.scorer(_rows(rows, data))(np.arange(1, 31)).clone() for rows in histories)
+    first, other, again = (model.scores(_rows(rows, data), np.arange(1, 31)).clone() for rows in histories)
     assert not torch.equal(first, other)
     assert torch.equal(first, again)
 

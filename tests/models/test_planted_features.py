@@ -13,7 +13,6 @@ from movierec_bench.data.atomic import AtomicData, read_atomic, write_atomic
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.data.source_data import SourceData
 from movierec_bench.evaluation.metrics import recall_at_k
-from movierec_bench.ranking.top_k import top_k
 from movierec_bench.schema import K
 from movierec_bench.settings.catalog import load_catalog
 from movierec_bench.training.trainer import FitSettings, fit
@@ -49,7 +48,7 @@ def recall_on_cold_movies(data: AtomicData, name: str, scratch: Path, epochs: in
     held = Interactions.from_rows(data.interactions[held_out], data.vocabulary)
     entry = load_catalog()[name].with_parameters(changes)
     made = fit(entry, data, train, FitSettings(seed=1, scratch=scratch, epochs=epochs))
-    best = top_k(made.scorer(train), np.unique(held.user_ix), train.csr, K)
+    best = made.rank(train, np.unique(held.user_ix), K)
     return recall_at_k(best.item_ix, best.user_ix, held.csr, K)
 
 

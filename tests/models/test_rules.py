@@ -29,7 +29,6 @@ from movierec_bench.data.interactions import Interactions
 from movierec_bench.errors import ConfigError
 from movierec_bench.evaluation.metrics import recall_at_k
 from movierec_bench.models.yearpop import calendar_years
-from movierec_bench.ranking.top_k import top_k
 
 RULES = ("Random", "Pop", "YearPop", "GenreTop", "GenreVote", "CreatorTop")
 
@@ -50,9 +49,8 @@ def test_random_scores_are_the_users_own_whatever_the_batch() -> None:
     data = data_of(rows_of(random_watched(50, 400)), 400)
     fitted = fitted_model("Random", data)
     rows = Interactions.from_rows(data.interactions, data.vocabulary)
-    score_block = fitted.scorer(rows)
-    together = score_block(np.arange(1, 51))
-    torch.testing.assert_close(score_block(np.array([40, 7])), together[[39, 6]], rtol=0, atol=0)
+    together = fitted.scores(rows, np.arange(1, 51))
+    torch.testing.assert_close(fitted.scores(rows, np.array([40, 7])), together[[39, 6]], rtol=0, atol=0)
     assert len(torch.unique(together, dim=0)) == 50, "no two users have the same scores"
     assert abs(float(together[:, 1:].mean()) - 0.5) < 0.01
     assert float(together.min()) >= 0 and float(together.max()) < 1
@@ -61,7 +59,7 @@ def test_random_scores_are_the_users_own_whatever_the_batch() -> None:
 def test_random_follows_the_seed() -> None:
     data = worked()
     rows = Interactions.from_rows(data.interactions, data.vocabulary)
-    one, other = (fitted_model("Random", data, seed=seed).scorer(rows)(np.array([1])) for seed in (3, 4))
+    one, other = (fitted_model("Random", data, seed=seed).scores(rows, np.array([1])) for seed in (3, 4))
     assert not torch.equal(one, other)
 
 
@@ -251,8 +249,8 @@ def test_a_meaningless_parameter_is_refused(name: str, parameters: dict[str, Any
 def recall(data: AtomicData, rows: pd.DataFrame, held_out: pd.DataFrame, name: str, **changes: Any) -> float:
     """Recall@10 on ``held_out`` of a model fitted on ``rows`` and ranking from them."""
     train, held = (Interactions.from_rows(part, data.vocabulary) for part in (rows, held_out))
-    scorer = fitted_model(name, replace(data, interactions=rows), **changes).scorer(train)
-    best = top_k(scorer, np.unique(held.user_ix), train.csr, 10)
+    fitted = fitted_model(name, replace(data, interactions=rows), **changes)
+    best = fitted.rank(train, np.unique(held.user_ix), 10)
     return recall_at_k(best.item_ix, best.user_ix, held.csr, 10)
 
 

@@ -22,7 +22,6 @@ from movierec_bench.models.bert4rec import top_votes
 from movierec_bench.models.parts import window_model
 from movierec_bench.models.parts.window_model import softmax_loss
 from movierec_bench.models.s3rec import attribute_table, draw_segments
-from movierec_bench.ranking.top_k import top_k
 from movierec_bench.recbole_backend.config import build_config, load_model_class
 from movierec_bench.settings.catalog import load_catalog
 from movierec_bench.training.building import build_dataset
@@ -179,15 +178,15 @@ def test_inference_sum_adds_the_scores_of_all_positions(planted: AtomicData, tmp
 
 def test_inference_votes_at_every_fifth_position_from_the_mask_back(planted: AtomicData, tmp_path: Path) -> None:
     made = build(planted, "BERT4Rec", tmp_path, inference="top_10_per_five")
-    history = Interactions.from_rows(planted.interactions, planted.vocabulary).csr
-    made.set_history(history, None)
+    rows = Interactions.from_rows(planted.interactions, planted.vocabulary)
+    made.set_history(rows)
     columns = batch([3, 8, 21, 5, 30, 2, 7], [5, 6])
     items, length = made.with_mask_token(columns["item_id_list"])
     assert length.tolist() == [8, 3]
     scores = made.scores(made.hidden_states(items)).detach()
     votes = np.zeros((2, made.n_items))
     for row, positions in ((0, (7, 2)), (1, (2,))):
-        unseen = np.setdiff1d(np.arange(1, made.n_items), history[row + 1].indices)
+        unseen = np.setdiff1d(np.arange(1, made.n_items), rows.csr[row + 1].indices)
         for position in positions:
             best = unseen[np.argsort(-scores[row, position, unseen].numpy())[:10]]
             votes[row, best] += 1
@@ -313,16 +312,15 @@ def test_pretraining_ends_with_its_share_of_the_budget(planted: AtomicData, tmp_
     config = build_config(CATALOG["S3Rec"], 1, tmp_path)
     no_batches = SimpleNamespace(epoch=lambda rng: [])
     for budget, expected in ((1e-6, "finetune"), (1e6, "pretrain")):
-        config["budget"] = budget
         made = build(planted, "S3Rec", tmp_path)
-        S3RecScheme(config, made).epoch(no_batches, np.random.default_rng(0))
+        S3RecScheme(config, made, budget).epoch(no_batches, np.random.default_rng(0))
         assert made.train_stage == expected
 
 
 def fit_s3rec(data: AtomicData, scratch: Path, changes: dict[str, Any], **settings: Any) -> Fitted:
     rows = Interactions.from_rows(data.interactions, data.vocabulary)
     entry = CATALOG["S3Rec"].with_parameters({"epochs": 3, **changes})
-    return fit(entry, data, rows, FitSettings(1, scratch, **settings), lambda score_block: 0.5)
+    return fit(entry, data, rows, FitSettings(1, scratch, **settings), lambda fitted: 0.5)
 
 
 def test_a_budget_that_ends_while_pretraining_still_fine_tunes(planted: AtomicData, tmp_path: Path) -> None:
@@ -390,7 +388,7 @@ def hit_rate_of_the_first(data: AtomicData, model: str, scratch: Path, epochs: i
     fitted = fit(
         replace(entry, parameters={**entry.parameters, **changes}), data, train, FitSettings(1, scratch, epochs=epochs)
     )
-    best = top_k(fitted.scorer(train), np.unique(held.user_ix), train.csr, 1)
+    best = fitted.rank(train, np.unique(held.user_ix), 1)
     return recall_at_k(best.item_ix, best.user_ix, held.csr, 1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from recbole.data.interaction import Interaction
@@ -85,10 +86,10 @@ def test_a_subclass_is_rated_pair_by_pair(planted: AtomicData, train: Interactio
         def predict(self, interaction: Any) -> torch.Tensor:
             return -super().predict(interaction)
 
-    before = made.scorer(train)(torch.arange(1, 5).numpy())
+    before = made.scores(train, np.arange(1, 5))
     made.model.__class__ = Reversed
     assert not scores_at_once(made.model)
-    torch.testing.assert_close(made.scorer(train)(torch.arange(1, 5).numpy()), -before, rtol=0, atol=1e-5)
+    torch.testing.assert_close(made.scores(train, np.arange(1, 5)), -before, rtol=0, atol=1e-5)
 
 
 def test_a_mixing_model_is_whole_again_afterwards(planted: AtomicData, train: Interactions, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from movierec_bench.recbole_backend.pairwise_scores import score_pairs_of_ids
 from movierec_bench.recbole_models.mkr import VectorCrossCompressUnit
 from movierec_bench.settings.catalog import load_catalog
 from movierec_bench.training.building import build_dataset
-from movierec_bench.training.trainer import FitSettings, fit, seed_everything
+from movierec_bench.training.trainer import FitSettings, Fitted, fit, seed_everything
 
 
 @pytest.fixture(scope="module")
@@ -216,11 +216,11 @@ def test_the_best_epoch_is_what_ranks(name: str, planted: AtomicData, train: Int
     seen = []
     recalls = iter([0.1, 0.5, 0.2])
 
-    def validate(score_block: Any) -> float:
-        seen.append(score_block(np.array([1, 2])).clone())
+    def validate(fitted: Fitted) -> float:
+        seen.append(fitted.scores(train, np.array([1, 2])).clone())
         return next(recalls)
 
     entry = load_catalog()[name].with_parameters({"epochs": 3, "train_batch_size": 256})
     made = fit(entry, planted, train, FitSettings(seed=1, scratch=tmp_path), validate)
-    torch.testing.assert_close(made.scorer(train)(np.array([1, 2])), seen[1])
+    torch.testing.assert_close(made.scores(train, np.array([1, 2])), seen[1])
     assert not torch.equal(seen[1], seen[2])

@@ -97,8 +97,8 @@ def fitted_model(name: str, data: AtomicData, seed: int = 3, **changes: Any) -> 
 def scores_of(name: str, data: AtomicData, history: pd.DataFrame | None = None, **changes: Any) -> np.ndarray:
     """Float32 [users, movies] scores without padding; from ``history`` where it is not the fitted rows."""
     rows = Interactions.from_rows(data.interactions if history is None else history, data.vocabulary)
-    score_block = fitted_model(name, data, **changes).scorer(rows)
-    return score_block(np.arange(1, rows.n_users)).numpy()[:, 1:]
+    scores = fitted_model(name, data, **changes).scores(rows, np.arange(1, rows.n_users))
+    return scores.numpy()[:, 1:]
 
 
 def recbole_scores(class_name: str, data: AtomicData, **parameters: Any) -> np.ndarray:

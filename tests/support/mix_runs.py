@@ -89,8 +89,8 @@ def _write_model(
     scored = per_user(folder.read_topk("test"), split.test)
     write_parquet(folder.per_user, scored)
     summary = summarize(scored, folder.read_topk("test"), len(data.vocabulary.items), 42)
-    counts = {key: int(summary.pop(key)) for key in ("users", "missing_users")}
-    folder.write_status(Status(name, DONE, oracle.family, "ours", metrics=summary, **counts))
+    counts = {"users": summary.users, "missing_users": summary.missing_users}
+    folder.write_status(Status(name, DONE, oracle.family, "ours", metrics=summary.metrics, **counts))
 
 
 def _ranking(

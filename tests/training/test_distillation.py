@@ -64,6 +64,6 @@ def test_the_teacher_has_one_epoch_at_least_and_then_its_share_of_the_budget(
 ) -> None:
     entry = load_catalog()["KD_DAGFM"].with_parameters({"teacher_epochs": 4, "distillation_epochs": 1})
     rows = Interactions.from_rows(planted.interactions, planted.vocabulary)
-    fitted = fit(entry, planted, rows, FitSettings(1, tmp_path, budget=1e-9), lambda score_block: 0.5)
+    fitted = fit(entry, planted, rows, FitSettings(1, tmp_path, budget=1e-9), lambda fitted: 0.5)
     assert fitted.stage_epochs == {"teacher_epochs": 1}
     assert [np.isnan(record.valid_recall) for record in fitted.epochs] == [True, False]  # teacher, then the student

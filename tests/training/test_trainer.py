@@ -13,6 +13,9 @@ import torch
 from movierec_bench.data.atomic import AtomicData
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.errors import ConfigError, ModelError
+from movierec_bench.evaluation.validation import validator
+from movierec_bench.ranking.top_k import Candidates, TopK, top_k
+from movierec_bench.recbole_backend.model_contract import HistoryModel
 from movierec_bench.schema import EpochRecord
 from movierec_bench.settings.catalog import ModelEntry, load_catalog
 from movierec_bench.training.schemes.base import build_optimizer
@@ -33,12 +36,12 @@ def fit_bpr(
     return fit(entry or bpr(), data, train_rows(data), FitSettings(1, scratch, **settings), validate)
 
 
-def scripted(recalls: list[float], taken: list[np.ndarray]) -> Any:
+def scripted(data: AtomicData, recalls: list[float], taken: list[np.ndarray]) -> Any:
     """A validation that answers from a list and remembers the scores it saw."""
     answers = iter(recalls)
 
-    def validate(score_block: Any) -> float:
-        taken.append(score_block(np.array([1, 2])).numpy().copy())
+    def validate(fitted: Fitted) -> float:
+        taken.append(fitted.scores(train_rows(data), np.array([1, 2])).numpy().copy())
         return next(answers)
 
     return validate
@@ -48,23 +51,23 @@ def test_stops_after_so_many_validations_without_a_better_one_and_keeps_the_best
     planted: AtomicData, tmp_path: Path
 ) -> None:
     taken: list[np.ndarray] = []
-    validate = scripted([0.1, 0.3, 0.2, 0.3, 0.1, 0.9], taken)
+    validate = scripted(planted, [0.1, 0.3, 0.2, 0.3, 0.1, 0.9], taken)
     fitted = fit_bpr(planted, tmp_path, validate, bpr(stopping_step=3))
     assert [record.valid_recall for record in fitted.epochs] == [0.1, 0.3, 0.2, 0.3, 0.1]
     assert fitted.best_epoch == 2
     assert not fitted.out_of_budget
-    scores = fitted.scorer(train_rows(planted))(np.array([1, 2])).numpy()
+    scores = fitted.scores(train_rows(planted), np.array([1, 2])).numpy()
     np.testing.assert_array_equal(scores, taken[1])
 
 
 def test_validates_every_so_many_epochs_and_at_the_end(planted: AtomicData, tmp_path: Path) -> None:
-    fitted = fit_bpr(planted, tmp_path, scripted([0.1, 0.2, 0.3], []), bpr(eval_step=2, epochs=5))
+    fitted = fit_bpr(planted, tmp_path, scripted(planted, [0.1, 0.2, 0.3], []), bpr(eval_step=2, epochs=5))
     assert [math.isnan(record.valid_recall) for record in fitted.epochs] == [True, False, True, False, False]
     assert fitted.best_epoch == 5
 
 
 def test_the_budget_ends_after_the_epoch_in_hand(planted: AtomicData, tmp_path: Path) -> None:
-    fitted = fit_bpr(planted, tmp_path, lambda score_block: 0.5, budget=1e-9)
+    fitted = fit_bpr(planted, tmp_path, lambda fitted: 0.5, budget=1e-9)
     assert len(fitted.epochs) == 1
     assert fitted.out_of_budget
 
@@ -84,7 +87,7 @@ def test_epochs_are_told_as_they_come(planted: AtomicData, tmp_path: Path) -> No
 def test_one_seed_one_result_another_seed_another(planted: AtomicData, tmp_path: Path) -> None:
     def scores(seed: int) -> np.ndarray:
         fitted = fit(bpr(), planted, train_rows(planted), FitSettings(seed, tmp_path, epochs=2))
-        return fitted.scorer(train_rows(planted))(np.array([1, 2])).numpy()
+        return fitted.scores(train_rows(planted), np.array([1, 2])).numpy()
 
     np.testing.assert_array_equal(scores(1), scores(1))
     assert not np.array_equal(scores(1), scores(2))
@@ -131,3 +134,74 @@ def test_nothing_is_written_outside_the_scratch_folder(
     monkeypatch.chdir(empty)
     fit_bpr(planted, tmp_path / "scratch", epochs=1)
     assert list(empty.iterdir()) == []
+
+
+# -- what a model is given, and when ----------------------------------------------------------
+
+
+def test_a_model_trains_on_its_training_rows_after_a_validation_read_more(planted: AtomicData, tmp_path: Path) -> None:
+    """ItemAutoRec learns from the rows it reads: what is shown to rank users held out whole must not be learned."""
+    every_row = train_rows(planted)
+    some = planted.interactions[planted.interactions["user"] % 2 == 0]
+    train = Interactions.from_rows(some, planted.vocabulary)
+    entry = load_catalog()["ItemAutoRec"].with_parameters({"epochs": 3, "stopping_step": 9})
+
+    def weights(history: Interactions) -> torch.Tensor:
+        def validate(fitted: Fitted) -> float:
+            fitted.rank(history, np.array([1, 2]), 5)
+            return 0.5
+
+        fitted = fit(entry, planted, train, FitSettings(1, tmp_path), validate)
+        return torch.cat([value.flatten() for value in fitted.model.state_dict().values()])
+
+    assert torch.equal(weights(every_row), weights(train))
+
+
+def test_the_budget_is_no_parameter(planted: AtomicData, tmp_path: Path) -> None:
+    fitted = fit_bpr(planted, tmp_path, epochs=1, budget=60.0)
+    assert fitted.config["budget"] is None
+    assert "budget" not in fitted.parameters
+
+
+def test_only_those_with_something_to_rank_by_are_ranked(planted: AtomicData, tmp_path: Path) -> None:
+    every_row = train_rows(planted)
+    some = planted.interactions[planted.interactions["user"] > planted.vocabulary.users[1]]
+    train = Interactions.from_rows(some, planted.vocabulary)  # nothing of users 1 and 2
+    users = np.array([1, 2, 3])
+    learned = fit(bpr(), planted, train, FitSettings(1, tmp_path, epochs=1))
+    assert learned.rank(every_row, users, 5).user_ix.tolist() == [3]
+    reads = fit(load_catalog()["EASE"], planted, train, FitSettings(1, tmp_path))
+    assert reads.rank(every_row, users, 5).user_ix.tolist() == [1, 2, 3]
+    assert reads.rank(train, users, 5).user_ix.tolist() == [3]
+
+
+def test_a_model_of_the_earlier_form_is_refused_by_name() -> None:
+    with pytest.raises(
+        ModelError, match=r"Old.set_history takes \(self, history, interactions\); expected \(self, rows"
+    ):
+
+        class Old(HistoryModel):
+            def set_history(self, history: Any, interactions: Any) -> None:
+                """As models were written once."""
+
+
+# -- the number that stops a training ---------------------------------------------------------
+
+
+def test_validation_ranks_under_the_filter_of_the_run(planted: AtomicData) -> None:
+    """One user whose two held-out movies come first; the filter drops one of them, so half of the recall is left."""
+    rows = planted.interactions[planted.interactions["user"] == planted.vocabulary.users[0]]
+    valid, seen = rows.iloc[:2], Interactions.from_rows(rows.iloc[2:], planted.vocabulary)
+    wanted = planted.vocabulary.item_ix(valid["item"].to_numpy())
+    item_key = np.zeros(planted.vocabulary.n_item_ix, dtype=np.float32)
+    item_key[wanted[0]] = np.inf
+    allowed = Candidates(item_key, np.zeros(planted.vocabulary.n_user_ix, dtype=np.float32))
+
+    class Knows:
+        def rank(self, history: Interactions, user_ix: np.ndarray, k: int, allowed: Any = None) -> TopK:
+            scores = np.zeros((len(user_ix), history.n_items), dtype=np.float32)
+            scores[:, wanted] = 1
+            return top_k(lambda block: scores[: len(block)], user_ix, history.csr, k, allowed=allowed)
+
+    assert validator(valid, seen, planted)(Knows()) == 1
+    assert validator(valid, seen, planted, allowed)(Knows()) == 0.5

@@ -19,7 +19,7 @@ from movierec_bench.models.parts.window_model import next_movies
 from movierec_bench.recbole_backend.config import build_config, load_model_class
 from movierec_bench.recbole_backend.knowledge_vectors import KnowledgeVectors
 from movierec_bench.recbole_backend.prefixes import Prefixes, latest_windows
-from movierec_bench.recbole_backend.scorer import score_blocks
+from movierec_bench.recbole_backend.scorer import Ranker
 from movierec_bench.recbole_backend.sequence_datasets import negative_history, ranking_columns
 from movierec_bench.settings.catalog import load_catalog
 from movierec_bench.training.batches import NegativeSampler
@@ -149,7 +149,7 @@ def test_shan_ranks_as_it_predicts(planted: AtomicData, tmp_path: Path) -> None:
     entry, config, dataset, rows, model = fresh(planted, "SHAN", tmp_path)
     model.eval()
     users = np.array([3, 8])
-    scores = score_blocks(entry, model, config, rows, dataset.item_feat)(users)
+    scores = Ranker(entry, model, config, dataset.item_feat, known=np.diff(rows.indptr) > 0).scores(rows, users)
     columns = {name: torch.from_numpy(values) for name, values in latest_windows(rows, users, 50).items()}
     columns["Inverse_item_id_list"] = torch.stack(
         [
@@ -189,9 +189,11 @@ def test_no_feature_at_all_is_an_error(planted: AtomicData, tmp_path: Path) -> N
 def test_a_users_scores_do_not_depend_on_the_steps(planted: AtomicData, tmp_path: Path, monkeypatch) -> None:  # noqa: ANN001
     entry, config, dataset, rows, model = fresh(planted, "RecBoleGRU4Rec", tmp_path)
     users = np.arange(1, rows.n_users)
-    at_once = score_blocks(entry, model, config, rows, dataset.item_feat)(users)
+    at_once = Ranker(entry, model, config, dataset.item_feat, known=np.diff(rows.indptr) > 0).scores(rows, users)
     monkeypatch.setattr("movierec_bench.recbole_backend.scorer._SEQUENCES_A_STEP", 7)
-    torch.testing.assert_close(score_blocks(entry, model, config, rows, dataset.item_feat)(users), at_once)
+    torch.testing.assert_close(
+        Ranker(entry, model, config, dataset.item_feat, known=np.diff(rows.indptr) > 0).scores(rows, users), at_once
+    )
 
 
 def test_fearec_draws_prefixes_as_recbole_does(planted: AtomicData, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from typing import Any, Optional
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
 
+from movierec_bench.data.interactions import Interactions
 from movierec_bench.models.parts.pair_features import PairFeatures
 from movierec_bench.recbole_backend.model_contract import HistoryModel
 
@@ -34,11 +34,11 @@ class BoostedTrees(HistoryModel):
         self._seed = int(config["seed"])
         self.booster = None
 
-    def set_history(self, history: csr_matrix, interactions: Any) -> None:
+    def set_history(self, rows: Interactions) -> None:
         """Count the features anew from these rows."""
-        if interactions is not self.interactions:
-            self._features = PairFeatures(interactions, self._movies)
-        super().set_history(history, interactions)
+        if rows is not self.interactions:
+            self._features = PairFeatures(rows, self._movies)
+        super().set_history(rows)
 
     def grow(self, user_ix: np.ndarray, item_ix: np.ndarray, labels: np.ndarray) -> float:
         """Add trees.

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
+from movierec_bench.data.interactions import Interactions
 from movierec_bench.models.parts.linear_model import sparse_scores
 from movierec_bench.models.parts.parameters import choice, whole_number
 from movierec_bench.recbole_backend.model_contract import HistoryModel
@@ -40,11 +41,11 @@ class UserNeighbourModel(HistoryModel):
         """Float32 csr [n_users, n_users], positive similarities to at most ``k`` others; what a subclass is about."""
         raise NotImplementedError
 
-    def set_history(self, history: csr_matrix, interactions: Any) -> None:
+    def set_history(self, rows: Interactions) -> None:
         """Take the rows to rank from; neighbours are looked for again unless the rows are the same."""
-        if not _same_rows(history, self.history):
+        if not _same_rows(rows.csr, self.history):
             self._voters = None
-        super().set_history(history, interactions)
+        super().set_history(rows)
 
     def fit_closed_form(self) -> None:
         """Find the neighbours among the training rows."""

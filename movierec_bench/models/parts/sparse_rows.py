@@ -17,6 +17,8 @@ from scipy.sparse import csr_matrix
 from torch import nn
 from torch.nn.functional import dropout, embedding_bag
 
+from movierec_bench.data.interactions import Interactions
+
 
 class RowReader:
     """Reads users' rows from a sparse matrix. Mixed in before a RecBole model.
@@ -27,14 +29,9 @@ class RowReader:
 
     history: csr_matrix
 
-    def set_history(self, history: csr_matrix, interactions: Any) -> None:
-        """Take the rows to rank from.
-
-        Args:
-            history: float32 csr [n_users, n_items] of 0 and 1.
-            interactions: the same rows as `data.interactions.Interactions`, with times.
-        """
-        self.history = history
+    def set_history(self, rows: Interactions) -> None:
+        """Take the rows to rank from."""
+        self.history = rows.csr
 
     def rows(self, user: torch.Tensor) -> torch.Tensor:
         """Float32 [B, n_items], the rows of users int64 [B], on their device."""

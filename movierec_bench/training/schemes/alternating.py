@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import torch
@@ -22,9 +22,8 @@ class RecVAEScheme(Scheme):
         Shenbin et al., WSDM 2020, section 3.4; RecBole's RecVAETrainer.
     """
 
-    def __init__(self, config: Any, model: Any) -> None:
-        self._config = config
-        self._model = model
+    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+        super().__init__(config, model, budget)
         self._encoder = build_optimizer(config, model.encoder.parameters())
         self._decoder = build_optimizer(config, model.decoder.parameters())
 
@@ -57,8 +56,8 @@ class NCLScheme(PlainScheme):
         Lin et al., WWW 2022, section 3.5; RecBole's NCLTrainer.
     """
 
-    def __init__(self, config: Any, model: Any) -> None:
-        super().__init__(config, model)
+    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+        super().__init__(config, model, budget)
         self._epoch = 0
 
     def epoch(self, batches: Batches, rng: np.random.Generator) -> float:
@@ -73,9 +72,8 @@ class NCLScheme(PlainScheme):
 class _KnowledgeScheme(Scheme):
     """One optimiser for passes over the interactions and passes over the triples."""
 
-    def __init__(self, config: Any, model: Any) -> None:
-        self._config = config
-        self._model = model
+    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+        super().__init__(config, model, budget)
         self._optimizer = build_optimizer(config, model.parameters())
         self._epochs_done = 0
 

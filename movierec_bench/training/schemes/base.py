@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import importlib
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import numpy as np
 import torch
@@ -22,7 +23,22 @@ from movierec_bench.training.batches import Batches
 
 
 class Scheme(ABC):
-    """Trains a model epoch by epoch, in one stage or in several."""
+    """Trains a model epoch by epoch, in one stage or in several.
+
+    Args:
+        config: the model's RecBole Config.
+        model: the model to train.
+        budget: seconds of training that stages share out; None: no limit.
+    """
+
+    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+        self._config = config
+        self._model = model
+        self._budget = budget
+
+    def _end_of_share(self, share: float) -> float:
+        """When so much of the budget will be spent from now on, by ``time.perf_counter``; infinity without a budget."""
+        return time.perf_counter() + share * (self._budget or math.inf)
 
     @abstractmethod
     def epoch(self, batches: Any, rng: np.random.Generator) -> float:
@@ -44,21 +60,20 @@ class Scheme(ABC):
         return {}
 
 
-def build_scheme(entry: ModelEntry, config: Any, model: Any) -> Scheme:
-    """The scheme the catalogue names. Raises ConfigError for an unknown one."""
+def build_scheme(entry: ModelEntry, config: Any, model: Any, budget: Optional[float]) -> Scheme:
+    """The scheme the catalogue names, with ``budget`` seconds to share out. Raises ConfigError for an unknown one."""
     if entry.scheme not in SCHEMES:
         raise ConfigError(f"{entry.path}: 'catalog.scheme' is {entry.scheme!r}; expected one of {', '.join(SCHEMES)}")
     module, name = SCHEMES[entry.scheme].split(":")
-    scheme: Scheme = getattr(importlib.import_module(f"{__package__}.{module}"), name)(config, model)
+    scheme: Scheme = getattr(importlib.import_module(f"{__package__}.{module}"), name)(config, model, budget)
     return scheme
 
 
 class PlainScheme(Scheme):
     """One optimiser, one pass over the batches, ``calculate_loss`` at each."""
 
-    def __init__(self, config: Any, model: Any) -> None:
-        self._config = config
-        self._model = model
+    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+        super().__init__(config, model, budget)
         self._optimizer = build_optimizer(config, model.parameters())
 
     def epoch(self, batches: Batches, rng: np.random.Generator) -> float:
@@ -67,7 +82,7 @@ class PlainScheme(Scheme):
         return train_pass(self._config, self._model, self._model.calculate_loss, self._optimizer, batches.epoch(rng))
 
 
-# ``catalog.scheme`` to module of this package and class, built as Class(config, model).
+# ``catalog.scheme`` to module of this package and class, built as Class(config, model, budget).
 SCHEMES: Mapping[str, str] = {
     "plain": "base:PlainScheme",
     "recvae": "alternating:RecVAEScheme",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import torch
@@ -23,9 +22,8 @@ class RaCTScheme(Scheme):
         Lobel et al., ICLR 2020, algorithm 1; RecBole runs each stage by hand, through files.
     """
 
-    def __init__(self, config: Any, model: Any) -> None:
-        self._config = config
-        self._model = model
+    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+        super().__init__(config, model, budget)
         self._epoch = 0
         model.metrics_k = min(model.metrics_k, model.n_items)  # RecBole's NDCG wants that many movies
         self._enter("actor_pretrain")
@@ -66,9 +64,8 @@ class NAISScheme(Scheme):
         He et al., TKDE 2018, section 3.4.
     """
 
-    def __init__(self, config: Any, model: Any) -> None:
-        self._config = config
-        self._model = model
+    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+        super().__init__(config, model, budget)
         self._optimizer = build_optimizer(config, model.parameters(), "fism_learning_rate")
         self._epoch = 0
 
@@ -99,11 +96,10 @@ class DistillationScheme(Scheme):
     runs do. Between epochs the model is in its last phase, so that what is ranked, validated or kept is the student.
     """
 
-    def __init__(self, config: Any, model: Any) -> None:
-        self._config = config
-        self._model = model
+    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+        super().__init__(config, model, budget)
         self._done = {TEACHER: 0, DISTILLATION: 0, FINETUNING: 0}
-        self._deadline = time.perf_counter() + config["teacher_share"] * (config["budget"] or math.inf)
+        self._deadline = self._end_of_share(config["teacher_share"])
         self._phase = ""
         self._optimizer: Any = None
 
@@ -151,10 +147,10 @@ class S3RecScheme(PlainScheme):
     without which the model ranks at random. RecBole saves the model, makes another for the second stage and loads it.
     """
 
-    def __init__(self, config: Any, model: Any) -> None:
-        super().__init__(config, model)
+    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+        super().__init__(config, model, budget)
         self._epochs = 0
-        self._deadline = time.perf_counter() + config["pretrain_share"] * (config["budget"] or math.inf)
+        self._deadline = self._end_of_share(config["pretrain_share"])
 
     @property
     def is_pretraining(self) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from movierec_bench.schema import ITEM_FIELD, LABEL_FIELD, USER_FIELD
@@ -14,10 +12,6 @@ from movierec_bench.training.schemes.base import Scheme, check_loss
 class DescentScheme(Scheme):
     """For models with ``descend(rng)``: they draw an epoch's rows themselves and step through them in compiled code."""
 
-    def __init__(self, config: Any, model: Any) -> None:
-        self._config = config
-        self._model = model
-
     def epoch(self, batches: Batches, rng: np.random.Generator) -> float:
         """Train one epoch; the mean loss a step. Raises ModelError when it is not finite."""
         loss: float = self._model.descend(rng)
@@ -27,9 +21,6 @@ class DescentScheme(Scheme):
 
 class BoostingScheme(Scheme):
     """For models with ``grow(user_ix, item_ix, labels)``: the tree libraries want all rows of a round at once."""
-
-    def __init__(self, config: Any, model: Any) -> None:
-        self._model = model
 
     def epoch(self, batches: Batches, rng: np.random.Generator) -> float:
         """Grow on one epoch's rows; the mean log loss on them."""
