@@ -14,6 +14,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from movierec_bench.kernel_cache import settle_kernel_cache
+
 if TYPE_CHECKING:
     from movierec_bench.data.convert import convert
     from movierec_bench.errors import BenchError, ConfigError, DataError, ModelError
@@ -67,6 +69,8 @@ _HOMES = {
     "track": "tracking.tracker",
     "tune": "tuning.tune",
 }
+
+settle_kernel_cache()  # before any module that holds kernels is imported
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,9 @@
 """``python -m movierec_bench``."""
 
-from movierec_bench.cli import main
-
 if __name__ == "__main__":
-    main()
+    try:
+        from movierec_bench.cli import main
+
+        main()
+    except KeyboardInterrupt:  # while it was imported
+        raise SystemExit(130) from None

@@ -1,21 +1,29 @@
 """The command line: parse, call, print.
 
-Exit codes: 0 all well; 1 some models failed (the rest are complete); 2 bad usage, configuration or
-data; 130 stopped with Ctrl-C.
+Exit codes: 0 all well; 1 some models failed (the rest are complete); 2 bad usage, configuration, data or
+environment; 130 stopped with Ctrl-C. SIGTERM and SIGHUP end it as they end any program, once it has cleaned up.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
+import os
+import signal
 import sys
+import traceback
 from collections.abc import Collection
-from typing import Callable
+from contextlib import suppress
+from typing import Callable, NoReturn
 
 import typer
 from rich.console import Console
 
-from movierec_bench.errors import BenchError
+from movierec_bench.commands.terminal import discard_output
+from movierec_bench.errors import BenchError, readable, system_error
+
+DEBUG_VARIABLE = "MOVIEREC_BENCH_DEBUG"  # set: the traceback of a fault of ours is printed
+_MOST_CHARACTERS = 8000  # of a line
 
 # A command and its line in --help. The rest stands in commands/<name>.py, which is imported when it is used.
 COMMANDS = {
@@ -50,13 +58,74 @@ def build_app(used: Collection[str]) -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; errors of ours become one message and exit code 2."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    """Run the command line; an error becomes one message and exit code 2, never a traceback."""
+    _log_to_stderr()
+    _heed_signals()
     try:
         build_app([word for word in sys.argv[1:] if not word.startswith("-")][:1])()
     except BenchError as error:
-        Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(str(system_error(error)))
+    except KeyboardInterrupt:  # before a command began, or a second one
+        sys.exit(130)
+    except MemoryError:
+        _refuse("there is not enough memory; end other programs, or choose fewer --workers or smaller data")
+    except _Signalled as end:
+        signal.signal(end.number, signal.SIG_DFL)
+        os.kill(os.getpid(), end.number)
+    except Exception as error:  # a fault of ours; a stranger can do nothing with a traceback
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exc()
+        _refuse(
+            f"unexpected {type(error).__name__}: {error}; this is a fault of movierec_bench; "
+            f"set {DEBUG_VARIABLE}=1, run the same command again, and report what it prints"
+        )
+    finally:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever presses Ctrl-C now waits for nothing any more
+
+
+def _refuse(message: str) -> NoReturn:
+    with suppress(OSError):  # nobody can be told where stderr is full
+        Console(stderr=True).print(
+            f"error: {readable(message, _MOST_CHARACTERS)}", markup=False, highlight=False, soft_wrap=True
+        )
+    try:
+        sys.stdout.flush()
+    except OSError:
+        discard_output()
+    sys.exit(2)
+
+
+class _Signalled(BaseException):
+    """A signal that asks the command to end, raised where it is so that every block cleans up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _heed_signals() -> None:
+    def end(number: int, frame: object) -> NoReturn:
+        signal.signal(number, signal.SIG_DFL)  # the same signal again ends it at once
+        raise _Signalled(number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
+            signal.signal(number, end)
+
+
+class _ReadableLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return readable(super().format(record), _MOST_CHARACTERS)
+
+
+def _log_to_stderr() -> None:
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(_ReadableLines("%(asctime)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[lines])
 
 
 def load_command(name: str) -> Callable[..., None]:

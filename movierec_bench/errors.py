@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import unicodedata
+
+_MOST_CHARACTERS = 4000  # of a message: a value that somebody put into a file may be of any length
+
 
 class BenchError(Exception):
     """Anything this library refuses; its message says what was found, expected, where, and the next step."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(readable(message, _MOST_CHARACTERS))
 
 
 class DataError(BenchError):
@@ -17,3 +25,36 @@ class ConfigError(BenchError):
 
 class ModelError(BenchError):
     """A model cannot be trained or cannot rank."""
+
+
+def system_error(error: OSError) -> ConfigError:
+    """What a failed call of the operating system means to a user, and what to do."""
+    what = error.strerror or str(error) or type(error).__name__
+    where = error.filename if error.filename is not None else "a file or the standard output"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        step = "expected room on the disk; free some and run the same command again: what was finished is kept"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        step = "expected to be allowed to read and write there; correct its rights, or choose another folder"
+    elif error.errno in (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM):
+        step = "expected the system to allow it; end other programs or raise the limit (`ulimit -a`), and try again"
+    else:
+        step = "expected it to work; correct that and run the same command again: what was finished is kept"
+    return ConfigError(f"{where}: {what}; {step}")
+
+
+def readable(text: str, most: int) -> str:
+    """A text that a terminal can be given: control characters spelled out, the middle of a long one left out.
+
+    Args:
+        text: any text, maybe of a stranger's file.
+        most: characters to keep, half of them from the beginning.
+    """
+    if len(text) > most:
+        text = f"{text[: most // 2]} [... {len(text) - most} characters left out ...] {text[-(most // 2) :]}"
+    return "".join(ascii(one)[1:-1] if _commands(one) else one for one in text)
+
+
+def _commands(character: str) -> bool:
+    """Whether it may do something to a terminal or a page, rather than stand there."""
+    category = unicodedata.category(character)
+    return (category[0] == "C" and character not in "\n\t") or category in ("Zl", "Zp")

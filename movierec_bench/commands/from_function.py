@@ -12,7 +12,8 @@ from typing import Annotated, Any, Callable, Optional, TypeVar, Union
 import docstring_parser
 import typer
 
-from movierec_bench.commands.terminal import say
+from movierec_bench.commands.terminal import flush_output, say
+from movierec_bench.errors import system_error
 
 Result = TypeVar("Result")
 
@@ -48,11 +49,14 @@ def command_from(
 
     def call(**given: Any) -> None:
         try:
-            result = function(**given)
+            code = show(function(**given)) or 0
+            flush_output()
         except KeyboardInterrupt:
             say(stopped)
             raise typer.Exit(130) from None
-        raise typer.Exit(show(result) or 0)
+        except OSError as error:  # typer would end with code 1 where a connection broke
+            raise system_error(error) from error
+        raise typer.Exit(code)
 
     call.__name__ = function.__name__
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

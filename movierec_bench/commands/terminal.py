@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 from rich.console import Console, RenderableType
 
 
@@ -17,5 +20,26 @@ def show_table(table: RenderableType) -> None:
 
 def console() -> Console:
     """The standard output. Piped, it keeps its columns: nothing there tells rich how wide to be."""
-    found = Console()
-    return found if found.is_terminal else Console(width=160)
+    found = _Console()
+    return found if found.is_terminal else _Console(width=160)
+
+
+def flush_output() -> None:
+    """Write what is printed so far. Raises OSError where there is no room for it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+
+
+def discard_output() -> None:
+    """Have nobody get what is still to be printed: whoever read it has gone, or the disk is full."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Whoever read, such as `head`, has had enough; the exit code still says how the command went."""
+        discard_output()

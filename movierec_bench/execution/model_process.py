@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import tempfile
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 import numpy as np
@@ -19,6 +18,7 @@ from movierec_bench.data.atomic import AtomicData, read_atomic
 from movierec_bench.data.split import Split, read_split
 from movierec_bench.execution.jobs import Job, status_of
 from movierec_bench.execution.processes import Send
+from movierec_bench.execution.scratch import scratch_folder
 from movierec_bench.reports.submission import write_submission
 from movierec_bench.runs.files import write_csv, write_parquet, write_yaml
 from movierec_bench.runs.folder import RunFolder
@@ -52,8 +52,8 @@ def bench_model(job: Job, send: Send) -> None:
     with clock.phase("load"):
         data, split = read_atomic(job.dataset), read_split(RunFolder(job.run).split)
     status = job.kept
-    with tempfile.TemporaryDirectory(prefix="movierec_bench-") as scratch:
-        settings = FitSettings(seed=job.seed, scratch=Path(scratch), budget=job.budget)
+    with scratch_folder() as scratch:
+        settings = FitSettings(seed=job.seed, scratch=scratch, budget=job.budget)
         if status is None:
             with clock.phase("fit"):
                 train = Interactions.from_rows(split.fitted("valid"), data.vocabulary)
@@ -96,7 +96,8 @@ def peak_rss_mb() -> float:
         return float(memory.peak_wset) / 2**20
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, KiB elsewhere
 
 
 class _Clock:

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 import signal
 import sys
-import threading
-import traceback
+import time
 import types
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-Send = Callable[[Any], None]
+import psutil
+
+from movierec_bench.execution.capped_log import CappedLog
+from movierec_bench.execution.scratch import sweep_scratch
+from movierec_bench.execution.task_process import (
+    Failure,
+    Finished,
+    Send,
+    describe,
+    limit_threads,
+    run_task,
+    usable_cpus,
+    without_interrupts,
+)
+
+__all__ = ["Ended", "Send", "Task", "describe", "limit_threads", "run_tasks", "usable_cpus"]
+
+logger = logging.getLogger(__name__)
 
 # Imported once by the process that forks the others, so that a model starts in milliseconds, not in
 # the seconds torch and RecBole take to import.
@@ -28,9 +43,11 @@ _PRELOADED = [
     "torch._dynamo",  # which the first optimiser imports
 ]
 
-
-# Between two looks at the messages, so that an interrupt that ends no waiting (Ray's) is heeded all the same.
-_HEED_SECONDS = 1.0
+_HEED_SECONDS = 1.0  # between two looks at the clock, and at an interrupt that ends no waiting (Ray's)
+_TERM_SECONDS = 2.0  # for a process to heed SIGTERM before it is killed
+_EXIT_SECONDS = 5.0  # for a process to end once its work is done
+_LOG_SECONDS = 1.0  # for the last of its output to reach the log
+_STARTS = 3  # attempts to start a process; one fails where the process that forks the others was killed
 
 
 @dataclass(frozen=True)
@@ -40,7 +57,7 @@ class Task:
     Attributes:
         name: what progress and messages call it.
         argument: what ``work`` is given; must be picklable.
-        log: file that receives all the process prints and logs.
+        log: file that receives all the process prints and logs, of very much the beginning and the end.
     """
 
     name: str
@@ -55,21 +72,12 @@ class Ended:
     error: Optional[str]
 
 
-@dataclass
-class _Running:
-    task: Task
-    process: Any
-    messages: Connection
-    failure: Optional[str] = None
-
-
-@dataclass(frozen=True)
-class _Failure:
-    reason: str
-
-
 def run_tasks(
-    tasks: Sequence[Task], work: Callable[[Any, Send], None], workers: int, threads: int
+    tasks: Sequence[Task],
+    work: Callable[[Any, Send], None],
+    workers: int,
+    threads: int,
+    timeout: Optional[float] = None,
 ) -> Generator[tuple[Task, Any], None, None]:
     """Run ``work(task.argument, send)`` for every task, each in a process of its own.
 
@@ -78,35 +86,177 @@ def run_tasks(
         work: a module-level function; what it sends comes out of this generator as it arrives.
         workers: processes at once.
         threads: threads of numerical libraries each process may use.
+        timeout: seconds after which a process is ended, and its task has failed. None: no limit.
 
     Yields:
-        (task, message) for every message, and (task, Ended) once for every task.
+        (task, message) for every message, and (task, Ended) once for every task. A task has done its work when
+        ``work`` has come back, whatever its process does then.
 
     Closing the generator, or an exception such as KeyboardInterrupt in its consumer, stops the
-    processes that still run.
+    processes that still run. Another KeyboardInterrupt meanwhile kills them.
     """
+    sweep_scratch()
     context = _process_context()
     waiting = list(tasks)
     running: list[_Running] = []
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                running.append(_start(context, waiting.pop(0), work, threads))
-            for ready in wait([item.messages for item in running], timeout=_HEED_SECONDS):
-                item = next(item for item in running if item.messages is ready)
+                task = waiting.pop(0)
                 try:
-                    message = item.messages.recv()
-                except EOFError:  # the process has closed its end: it is over
-                    running.remove(item)
-                    yield item.task, Ended(_reason(item))
-                    continue
-                if isinstance(message, _Failure):
-                    item.failure = message.reason
-                else:
+                    running.append(_Running(context, task, work, threads, timeout))
+                except (OSError, EOFError) as error:
+                    yield task, Ended(f"its process could not be started: {describe(error)}")
+            for item in _ready(running):
+                message = item.receive()
+                if message is not None:
                     yield item.task, message
+            for item in [item for item in running if item.is_over()]:
+                running.remove(item)
+                error = item.close()
+                sweep_scratch()
+                yield item.task, Ended(error)
     finally:
-        for item in running:
-            _stop(item)
+        _stop(running)
+        sweep_scratch()
+
+
+class _Running:
+    """A task's process.
+
+    A process counts by what it has sent. How it ended is asked only where it has not sent that its work is done or
+    why it failed: the end of a process is hidden when the process that forks the others has been killed.
+    """
+
+    def __init__(
+        self, context: Any, task: Task, work: Callable[[Any, Send], None], threads: int, timeout: Optional[float]
+    ) -> None:
+        self.task = task
+        self.messages, sender = context.Pipe(duplex=False)
+        log_source, log = context.Pipe(duplex=False)
+        try:
+            self.process = _started(context, task, (task.argument, work, sender, log, threads))
+        except BaseException:
+            self.messages.close()
+            log_source.close()
+            raise
+        finally:
+            sender.close()
+            log.close()
+        self._log = CappedLog(task.log, log_source)
+        self._identity = _identity(self.process.pid)
+        self._end_is_hidden = False
+        self._timeout = timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._kill_at: Optional[float] = None
+        self._failure: Optional[str] = None
+        self._finished = False
+        self._closed = False
+
+    def waits_for(self) -> list[Any]:
+        """What becomes ready when there is something to do."""
+        sentinel = [] if self._end_is_hidden else [self.process.sentinel]
+        return sentinel if self._closed else [self.messages, *sentinel]
+
+    def next_moment(self) -> float:
+        """When to look again, on the monotonic clock."""
+        return min(self._kill_at or self._deadline or float("inf"), time.monotonic() + _HEED_SECONDS)
+
+    def receive(self) -> Any:
+        """The next message if one has come, else None. A process that ends while it sends one has ended."""
+        if self._closed or not self._poll():
+            return None
+        try:
+            message = self.messages.recv()
+        except (EOFError, OSError):
+            self._close_messages()
+            return None
+        except Exception as error:  # its bytes are no message of ours, whatever unpickling says about them
+            self._failure = f"it sent a message that cannot be read ({describe(error)})"
+            self._close_messages()
+            self._signal(kill=True)
+            return None
+        if isinstance(message, Failure):
+            self._failure = self._failure or message.reason
+            return None
+        if isinstance(message, Finished):
+            self._finished = True
+            self._deadline = None
+            return None
+        return message
+
+    def is_over(self) -> bool:
+        """Whether the process has ended and all its messages are read; one whose time is up is told to end."""
+        now = time.monotonic()
+        if self._deadline is not None and now >= self._deadline:
+            self._failure = f"it was stopped after the {self._timeout:g} seconds that --timeout gives a model"
+            self._deadline = None
+            self.terminate()
+        if self._kill_at is not None and now >= self._kill_at:
+            self._signal(kill=True)
+            self._kill_at = now + _TERM_SECONDS
+        if not self._has_ended():
+            return False
+        return self._closed or not self._poll()
+
+    def _poll(self) -> bool:
+        try:
+            return bool(self.messages.poll())
+        except OSError:  # Windows: the other end is gone
+            return True
+
+    def _close_messages(self) -> None:
+        self._closed = True
+        self.messages.close()
+        if self._kill_at is None:
+            self._kill_at = time.monotonic() + _EXIT_SECONDS
+
+    def _has_ended(self) -> bool:
+        if not self._end_is_hidden and self.process.exitcode is not None:
+            self._end_is_hidden = self.process.exitcode == 255 and _lives(self._identity)
+        return not _lives(self._identity) if self._end_is_hidden else self.process.exitcode is not None
+
+    def terminate(self) -> None:
+        """Ask the process to end; it is killed where it does not."""
+        self._signal(kill=False)
+        self._kill_at = time.monotonic() + _TERM_SECONDS
+
+    def kill(self) -> None:
+        """End the process now."""
+        self._signal(kill=True)
+
+    def _signal(self, kill: bool) -> None:
+        """Through psutil, which knows a process also when multiprocessing has lost sight of it."""
+        if self._identity is None:
+            return
+        with suppress(psutil.NoSuchProcess):
+            helpers = self._identity.children(recursive=True) if kill else []
+            self._identity.kill() if kill else self._identity.terminate()
+            for helper in helpers:
+                with suppress(psutil.NoSuchProcess):
+                    helper.kill()
+
+    def close(self) -> Optional[str]:
+        """Why the task failed; None where it did its work."""
+        if not self._closed:
+            self._closed = True
+            self.messages.close()
+        self._log.close(_LOG_SECONDS)
+        code = self.process.exitcode
+        if self._finished:
+            if code:
+                logger.info("%s: its process ended with exit code %s after its work was done", self.task.name, code)
+            return None
+        return self._failure or f"{_how_it_ended(code, self._end_is_hidden)}; see {self.task.log}"
+
+
+def _ready(running: Sequence[_Running]) -> list[_Running]:
+    """Those that have something to tell, after waiting for it; none where a moment has come to look at the clock."""
+    if not running:
+        return []
+    seconds = min(item.next_moment() for item in running) - time.monotonic()
+    ready = wait([one for item in running for one in item.waits_for()], timeout=max(0.0, seconds))
+    return [item for item in running if any(one in ready for one in item.waits_for())]
 
 
 def _process_context() -> Any:
@@ -117,13 +267,24 @@ def _process_context() -> Any:
     return context
 
 
-def _start(context: Any, task: Task, work: Callable[[Any, Send], None], threads: int) -> _Running:
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run_task, args=(task, work, sender, threads), name=task.name)
-    with _no_main_module():
-        process.start()
-    sender.close()
-    return _Running(task, process, receiver)
+def _started(context: Any, task: Task, arguments: tuple[Any, ...]) -> Any:
+    """The started process. Raises OSError or EOFError where none can be started."""
+    for attempt in range(1, _STARTS + 1):
+        process = context.Process(target=run_task, args=arguments, name=task.name)
+        try:
+            with _no_main_module():
+                if context.get_start_method() == "forkserver":
+                    from multiprocessing.forkserver import ensure_running
+
+                    with without_interrupts():
+                        ensure_running()
+                process.start()
+            return process
+        except (OSError, EOFError):
+            if attempt == _STARTS:
+                raise
+            time.sleep(0.1 * attempt)  # until a killed fork server is seen to be dead
+    raise AssertionError("not reached")
 
 
 @contextmanager
@@ -141,91 +302,47 @@ def _no_main_module() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _reason(item: _Running) -> Optional[str]:
-    item.process.join()
-    item.messages.close()
-    code = item.process.exitcode
-    if item.failure is not None:
-        return item.failure
-    if code == 0:
-        return None
-    if code < 0:
-        name = signal.Signals(-code).name
-        hint = " (out of memory, or killed by hand)" if -code == signal.SIGKILL else ""
-        return f"its process was killed by {name}{hint}; see {item.task.log}"
-    return f"its process ended with exit code {code}; see {item.task.log}"
-
-
-def _stop(item: _Running) -> None:
-    item.process.terminate()
-    item.process.join(timeout=5)
-    if item.process.is_alive():
-        item.process.kill()
-        item.process.join()
-    item.messages.close()
-
-
-def _run_task(task: Task, work: Callable[[Any, Send], None], sender: Connection, threads: int) -> None:
-    """What the new process does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    _end_with_parent()
-    _write_everything_to(task.log)
-    limit_threads(threads)
+def _identity(process: int) -> Optional[psutil.Process]:
     try:
-        work(task.argument, sender.send)
-    except Exception as error:  # whatever a model does wrong is its row's error, with the traceback in its log
-        traceback.print_exc()
-        sender.send(_Failure(describe(error)))
+        return psutil.Process(process)
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _lives(process: Optional[psutil.Process]) -> bool:
+    try:
+        return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _how_it_ended(code: Optional[int], hidden: bool) -> str:
+    if hidden or code is None:
+        return "its process ended before its work was done, and so had the process that could say why"
+    if code >= 0:
+        return f"its process ended with exit code {code} before its work was done"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:  # a real-time signal has none
+        name = f"signal {-code}"
+    hint = " (out of memory, or killed by hand)" if name == "SIGKILL" else ""
+    return f"its process was killed by {name}{hint}"
+
+
+def _stop(running: Sequence[_Running]) -> None:
+    """End them, gently for `_TERM_SECONDS` in all; at once where an interrupt comes meanwhile."""
+    try:
+        for item in running:
+            item.terminate()
+        deadline = time.monotonic() + _TERM_SECONDS
+        alive = list(running)
+        while alive and time.monotonic() < deadline:
+            for item in _ready(alive):
+                item.receive()
+            alive = [item for item in alive if not item.is_over()]
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        sender.close()
-
-
-def describe(error: BaseException) -> str:
-    """An error's type and message on one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _end_with_parent() -> None:
-    """A process whose parent was killed must not go on alone."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
-
-
-def _write_everything_to(log: Path) -> None:
-    """Send all output, also that of compiled code, into the task's log."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
-    )
-
-
-def usable_cpus() -> int:
-    """The cores this process may use: fewer than the machine's under an affinity or a container's quota."""
-    from joblib import cpu_count
-
-    return int(cpu_count())
-
-
-def limit_threads(threads: int) -> None:
-    """Let BLAS, OpenMP, torch and numba use so many threads in this process."""
-    import numba
-    import threadpoolctl
-    import torch
-
-    torch.set_num_threads(threads)
-    numba.set_num_threads(min(threads, numba.get_num_threads()))
-    threadpoolctl.threadpool_limits(threads)
+        for item in running:
+            item.kill()
+        for item in running:
+            item.process.join(timeout=_TERM_SECONDS)
+            item.close()

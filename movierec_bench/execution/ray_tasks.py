@@ -24,6 +24,7 @@ from movierec_bench.errors import ConfigError
 from movierec_bench.execution.jobs import Job
 from movierec_bench.execution.processes import Ended, Send, Task, describe, run_tasks
 from movierec_bench.execution.ray_cluster import difference, environment, has_room, in_words, on_node
+from movierec_bench.execution.scratch import scratch_folder
 from movierec_bench.runs.files import replacing
 from movierec_bench.runs.folder import RunFolder
 
@@ -60,6 +61,7 @@ class _Order:
     attempt: int
     threads: int
     environment: Mapping[str, str]
+    timeout: Optional[float]
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class _Attempt:
 
 
 def run_tasks_on_ray(
-    tasks: Sequence[Task], work: Work, workers: Optional[int] = None
+    tasks: Sequence[Task], work: Work, workers: Optional[int] = None, timeout: Optional[float] = None
 ) -> Generator[tuple[Task, Any], None, None]:
     """Run ``work(task.argument, send)`` for every task on the cluster this process is connected to.
 
@@ -90,6 +92,7 @@ def run_tasks_on_ray(
         tasks: in the order they are submitted; each ``argument`` is a `Job`, all of one run.
         work: a module-level function that reads the job's data set and split and writes into its run's folder.
         workers: tasks at once; None: as many as the cluster has room for.
+        timeout: seconds on a node after which a task is ended and has failed. None: no limit.
 
     Yields:
         As `processes.run_tasks`: (task, message) for every message, and (task, Ended) once for every task, when
@@ -105,7 +108,7 @@ def run_tasks_on_ray(
 
     if not tasks:
         return
-    office = _Office(tasks[0].argument, work)
+    office = _Office(tasks[0].argument, work, timeout)
     waiting = [_Attempt(task) for task in tasks]
     running: dict[Any, _Attempt] = {}
     try:
@@ -140,10 +143,11 @@ def run_tasks_on_ray(
 class _Office:
     """Submits tasks; holds the inputs and the mailbox they share."""
 
-    def __init__(self, job: Job, work: Work) -> None:
+    def __init__(self, job: Job, work: Work, timeout: Optional[float]) -> None:
         import ray
 
         self._work = work
+        self._timeout = timeout
         self._environment = environment()
         self._inputs = ray.put(_inputs(job))
         here = on_node(ray.get_runtime_context().get_node_id())
@@ -168,7 +172,7 @@ class _Office:
 
         wish = attempt.task.argument.entry.resources
         threads = max(1, int(wish["cpu"]))
-        order = _Order(attempt.task, self._work, attempt.number, threads, self._environment)
+        order = _Order(attempt.task, self._work, attempt.number, threads, self._environment, self._timeout)
         # Ray itself retries nothing: it would not tell, and it takes the death of a process for that of a node.
         remote: Any = ray.remote(_work_on_node)
         return remote.options(
@@ -239,10 +243,13 @@ def _without_room(running: Mapping[Any, _Attempt]) -> list[Any]:
 def _stop(references: list[Any]) -> None:
     import ray
 
-    for reference in references:
-        ray.cancel(reference)  # a KeyboardInterrupt there, so that the model is stopped and its scratch removed
-    if references:
-        _, deaf = ray.wait(references, num_returns=len(references), timeout=_STOP_SECONDS)
+    deaf = references
+    try:
+        for reference in references:
+            ray.cancel(reference)  # a KeyboardInterrupt there, so that the model is stopped and its scratch removed
+        if references:
+            _, deaf = ray.wait(references, num_returns=len(references), timeout=_STOP_SECONDS)
+    finally:  # also where a second interrupt ends the waiting
         for reference in deaf:
             ray.cancel(reference, force=True)
 
@@ -266,14 +273,14 @@ def _work_on_node(order: _Order, inputs: Files, mailbox: Any) -> _Outcome:
     differs = difference(environment(), order.environment)  # a node that joined after the run began
     if differs:
         return _Outcome(f"node {address} {differs}", {})
-    with tempfile.TemporaryDirectory(prefix="movierec_bench-") as scratch:
-        _write(inputs, Path(scratch))
+    with scratch_folder() as scratch:
+        _write(inputs, scratch)
         there, task = order.task.argument, order.task
-        job = replace(there, dataset=Path(scratch) / "atomic" / there.dataset.name, run=Path(scratch) / "run")
-        argument = _Local(job, order.work, Path(scratch), os.environ.get("CUDA_VISIBLE_DEVICES"))
+        job = replace(there, dataset=scratch / "atomic" / there.dataset.name, run=scratch / "run")
+        argument = _Local(job, order.work, scratch, os.environ.get("CUDA_VISIBLE_DEVICES"))
         here = Task(task.name, argument, job.folder.log)
         error = None
-        for _, message in run_tasks([here], _work_in_own_process, 1, order.threads):
+        for _, message in run_tasks([here], _work_in_own_process, 1, order.threads, order.timeout):
             if isinstance(message, Ended):
                 error = message.error
             else:

@@ -39,6 +39,7 @@ def run(
     dataset: Optional[str] = None,
     out: PathLike = "runs",
     budget: Optional[float] = None,
+    timeout: Optional[float] = None,
     workers: Optional[int] = None,
     ray: Optional[str] = None,
     filter: Optional[str] = None,
@@ -60,6 +61,8 @@ def run(
         out: folder of the runs; this one goes to ``out/<dataset>``.
         budget: seconds of training a model gets, in the fit and again in the refit; it then stops after
             the epoch in hand and keeps its best. None: no limit.
+        timeout: seconds a model gets in all, loading, ranking and the refit included; its process is then ended and
+            the model has failed. None: no limit.
         workers: models trained at once; they share the processor's cores. None: one, or on a cluster as many as
             it has room for.
         ray: train on this Ray cluster: HOST:PORT of its head, or ``auto`` for the one this machine has joined.
@@ -91,6 +94,7 @@ def run(
     filters = str(Filters.parse(filter))
     check_positive("--workers", workers)
     check_positive("--budget", budget)
+    check_positive("--timeout", timeout)
     rules = protocol_of(configs, protocol)
     folder = find_dataset(atomic, dataset)
     run_folder = RunFolder(Path(out) / folder.name)
@@ -103,7 +107,7 @@ def run(
         ]
         with tracker(run_folder, tracking_uri, no_track) as tracking:
             due = [job for job in jobs if is_due(job)]
-            _run_jobs(run_folder, due, _runner(workers, on_ray=ray is not None), quiet, tracking)
+            _run_jobs(run_folder, due, _runner(workers, timeout, on_ray=ray is not None), quiet, tracking)
             board = build_board(run_folder)
             board.write(run_folder)
     return replace(board, tracking=tracking.line)
@@ -152,13 +156,13 @@ def _run_jobs(run_folder: RunFolder, jobs: list[Job], runner: _Runner, quiet: bo
                     build_board(run_folder).write(run_folder)
 
 
-def _runner(workers: Optional[int], on_ray: bool) -> _Runner:
+def _runner(workers: Optional[int], timeout: Optional[float], on_ray: bool) -> _Runner:
     """What runs the tasks: this machine's processes, or the cluster's."""
     if on_ray:
-        return partial(run_tasks_on_ray, work=bench_model, workers=workers)
+        return partial(run_tasks_on_ray, work=bench_model, workers=workers, timeout=timeout)
     workers = workers or 1
     threads = max(1, usable_cpus() // workers)
-    return partial(run_tasks, work=bench_model, workers=workers, threads=threads)
+    return partial(run_tasks, work=bench_model, workers=workers, threads=threads, timeout=timeout)
 
 
 def _record_failure(job: Job, phase: str, error: str) -> None:

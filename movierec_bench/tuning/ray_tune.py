@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import os
-import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Optional
 
@@ -23,6 +21,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from movierec_bench.data.atomic import AtomicData
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.execution.processes import limit_threads
+from movierec_bench.execution.scratch import scratch_folder, sweep_scratch
 from movierec_bench.runs.files import write_text
 from movierec_bench.runs.records import BUDGET, DONE, FAILED
 from movierec_bench.runs.trials import DEFAULT, STOPPED, Trial, TrialFolder
@@ -143,8 +142,9 @@ def run_trials(
     scheduler = _Scheduler(most_epochs=int(entry.parameters.get("epochs", GRACE_EPOCHS)))
     for trial in finished:
         scheduler.remember(trial)
+    sweep_scratch()
     recorder = _Recorder({trial.number: trial for trial in wanted}, folder, on_trial)
-    with _ray_settings(), tempfile.TemporaryDirectory(prefix="movierec_bench-ray-") as scratch:
+    with _ray_settings(), scratch_folder() as scratch:
         tune.run(
             tune.with_parameters(_train, told=told),
             config={
@@ -153,7 +153,7 @@ def run_trials(
                 )
             },
             name=entry.name,
-            storage_path=scratch,
+            storage_path=str(scratch),
             resources_per_trial={"cpu": resources.cpus, "gpu": resources.gpus},
             scheduler=scheduler,
             callbacks=[recorder],
@@ -186,8 +186,8 @@ def _train(config: Mapping[str, Any], told: _Told) -> None:
     try:
         entry = told.entry.with_parameters(config["trial"]["parameters"])
         validate = validator(rows.valid, rows.seen, rows.data)
-        with tempfile.TemporaryDirectory(prefix="movierec_bench-") as scratch:
-            settings = FitSettings(seed=told.seed, scratch=Path(scratch), budget=told.budget)
+        with scratch_folder() as scratch:
+            settings = FitSettings(seed=told.seed, scratch=scratch, budget=told.budget)
             fitted = fit(entry, rows.data, rows.train, settings, validate, on_epoch)
             if entry.trainer == "closed_form":
                 best = validate(fitted)
