@@ -59,8 +59,8 @@ def run(
         models: names and groups, comma-separated or a sequence; ``-Name`` leaves one out.
         dataset: a data set of ``atomic``; may be left out when there is only one.
         out: folder of the runs; this one goes to ``out/<dataset>``.
-        budget: seconds of training a model gets, in the fit and again in the refit; it then stops after
-            the epoch in hand and keeps its best. None: no limit.
+        budget: seconds of training a model gets, in the fit and again in the refit; the epoch in hand
+            then breaks off and the best is kept. None: no limit.
         timeout: seconds a model gets in all, loading, ranking and the refit included; its process is then ended and
             the model has failed. None: no limit.
         workers: models trained at once; they share the processor's cores. None: one, or on a cluster as many as

@@ -23,6 +23,7 @@ from movierec_bench.settings.catalog import ModelEntry
 from movierec_bench.training.batches import Batches
 from movierec_bench.training.building import build_batches, build_dataset, build_model
 from movierec_bench.training.schemes.base import build_scheme
+from movierec_bench.training.time_limit import LimitedBatches
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class FitSettings:
     Attributes:
         seed: seed of everything random.
         scratch: folder for whatever RecBole insists on writing.
-        budget: seconds of training, validations included; the epoch in hand is finished, and what a scheme of stages
-            needs before its model can rank. None: no limit.
+        budget: seconds of training, validations included; the epoch in hand then breaks off, but what a scheme of
+            stages needs before its model can rank is finished. None: no limit.
         epochs: exactly so many epochs, without validation (a refit). None: the YAML's ``epochs``, with early stopping.
     """
 
@@ -118,14 +119,16 @@ def _train_by_epochs(
     config, model = fitted.config, fitted.model
     scheme = build_scheme(fitted.entry, config, model, settings.budget if settings.epochs is None else None)
     rng = np.random.default_rng(settings.seed)
-    started = time.perf_counter()
+    limited = LimitedBatches(batches)
+    training_end = time.perf_counter() + (settings.budget or math.inf)
     best_recall, best_state, best_epoch, since_best = -math.inf, None, 0, 0
     last = settings.epochs or config["epochs"]
     for epoch in range(1, last + 1):
         epoch_started = time.perf_counter()
-        loss = scheme.epoch(batches, rng)
+        limited.begin_epoch(scheme.epoch_end(training_end))
+        loss = scheme.epoch(limited, rng)
         recall = math.nan
-        out_of_time = settings.budget is not None and time.perf_counter() - started >= settings.budget
+        out_of_time = time.perf_counter() >= training_end
         if (
             validate is not None
             and scheme.can_rank
@@ -139,7 +142,7 @@ def _train_by_epochs(
         record = EpochRecord(epoch, loss, recall, time.perf_counter() - epoch_started)
         fitted.epochs.append(record)
         on_epoch(record)
-        if out_of_time and scheme.can_rank and epoch < last:
+        if out_of_time and scheme.can_rank and (epoch < last or limited.cut):
             fitted.out_of_budget = True
             break
         if validate is not None and since_best >= config["stopping_step"]:

@@ -135,7 +135,7 @@ def tune(
         dataset: a data set of ``atomic``; may be left out when there is only one.
         samples: configurations tried besides the default one.
         out: folder of the searches; this one goes to ``out/<dataset>``.
-        budget: seconds of training a trial gets; it then stops after the epoch in hand. None: no limit.
+        budget: seconds of training a trial gets; the epoch in hand then breaks off. None: no limit.
         workers: trials at once. None: one on this machine, which then has all its cores; on a cluster as many as fit.
         ray: address of a Ray cluster, ``HOST:PORT`` or ``auto``; a trial asks it for the ``resources`` of the model's
             YAML, and starts again elsewhere when its machine dies. None: this machine.

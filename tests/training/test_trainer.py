@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,11 @@ from movierec_bench.ranking.top_k import Candidates, TopK, top_k
 from movierec_bench.recbole_backend.model_contract import HistoryModel
 from movierec_bench.schema import EpochRecord
 from movierec_bench.settings.catalog import ModelEntry, load_catalog
+from movierec_bench.training import trainer
 from movierec_bench.training.schemes.base import build_optimizer
+from movierec_bench.training.schemes.stages import S3RecScheme
+from movierec_bench.training.schemes.whole_epoch import BoostingScheme
+from movierec_bench.training.time_limit import LimitedBatches
 from movierec_bench.training.trainer import FitSettings, Fitted, fit
 
 
@@ -70,6 +76,75 @@ def test_the_budget_ends_after_the_epoch_in_hand(planted: AtomicData, tmp_path: 
     fitted = fit_bpr(planted, tmp_path, lambda fitted: 0.5, budget=1e-9)
     assert len(fitted.epochs) == 1
     assert fitted.out_of_budget
+
+
+class Slow:
+    """Batches that take their time, and count how often one was asked for."""
+
+    def __init__(self, number: int, seconds: float) -> None:
+        self.number, self.seconds, self.given = number, seconds, 0
+
+    def epoch(self, rng: np.random.Generator) -> Any:
+        for batch in range(self.number):
+            time.sleep(self.seconds)
+            self.given += 1
+            yield batch
+
+    interactions = triples = epoch
+
+
+@pytest.mark.parametrize("of", ["epoch", "interactions", "triples"])
+def test_an_epoch_breaks_off_when_its_time_is_up_and_every_pass_gives_a_batch(of: str) -> None:
+    limited = LimitedBatches(Slow(1000, 0.01))
+    rng = np.random.default_rng(0)
+    limited.begin_epoch(time.perf_counter() + 0.1)
+    assert 1 <= len(list(getattr(limited, of)(rng))) <= 11
+    assert limited.cut
+    assert list(getattr(limited, of)(rng)) == [0], "the next pass of the same epoch"
+
+
+def test_an_epoch_that_begins_too_late_is_whole() -> None:
+    limited = LimitedBatches(Slow(5, 0.01))
+    limited.begin_epoch(time.perf_counter() - 1)
+    assert list(limited.epoch(np.random.default_rng(0))) == [0, 1, 2, 3, 4]
+    assert not limited.cut
+
+
+def test_the_budget_is_heeded_inside_an_epoch(
+    planted: AtomicData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An epoch would take a minute; the model that the budget leaves is validated and can rank."""
+    slow = Slow(6000, 0.01)
+    real = trainer.build_batches
+
+    class SlowRows:
+        def __init__(self, batches: Any) -> None:
+            self.batches = batches
+
+        def epoch(self, rng: np.random.Generator) -> Any:
+            (batch, *_) = self.batches.epoch(rng)
+            for _ in slow.epoch(rng):
+                yield batch
+
+    monkeypatch.setattr(trainer, "build_batches", lambda *arguments: SlowRows(real(*arguments)))
+    started = time.monotonic()
+    fitted = fit_bpr(planted, tmp_path, lambda fitted: 0.5, bpr(epochs=1), budget=0.5)
+    assert time.monotonic() - started < 30
+    assert [record.valid_recall for record in fitted.epochs] == [0.5]
+    assert fitted.out_of_budget, "also where no other epoch was to come"
+    assert slow.given < 60
+
+
+def test_pretraining_breaks_off_at_its_share_and_a_round_of_trees_never() -> None:
+    scheme = S3RecScheme.__new__(S3RecScheme)
+    scheme._model, scheme._epochs, scheme._deadline = SimpleNamespace(train_stage="pretrain"), 0, math.inf
+    scheme._config = {"pretrain_epochs": 2}
+    assert scheme.epoch_end(5.0) == math.inf
+    scheme._deadline = time.perf_counter() + 100
+    assert scheme.epoch_end(5.0) == scheme._deadline
+    scheme._epochs = 2
+    assert scheme.epoch_end(5.0) == 5.0, "fine-tuning"
+    assert BoostingScheme.__new__(BoostingScheme).epoch_end(5.0) == math.inf
 
 
 def test_a_refit_trains_exactly_so_many_epochs_unvalidated(planted: AtomicData, tmp_path: Path) -> None:

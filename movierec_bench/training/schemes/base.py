@@ -54,6 +54,10 @@ class Scheme(ABC):
         """Whether a stage that teaches ranking has begun; validation and the budget's end wait for it."""
         return True
 
+    def epoch_end(self, training_end: float) -> float:
+        """When the coming epoch breaks off, by ``time.perf_counter``; ``training_end`` unless a stage ends before."""
+        return training_end
+
     @property
     def stage_epochs(self) -> dict[str, int]:
         """How many epochs a stage was given that time may cut short, by its parameter: a refit repeats them."""

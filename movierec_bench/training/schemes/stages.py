@@ -113,6 +113,10 @@ class DistillationScheme(Scheme):
         """Whether the student has learned."""
         return self._phase in (DISTILLATION, FINETUNING)
 
+    def epoch_end(self, training_end: float) -> float:
+        """The teacher's share of the budget ends its epoch."""
+        return self._deadline if self._next_phase() == TEACHER else training_end
+
     @property
     def stage_epochs(self) -> dict[str, int]:
         """Epochs of the teacher."""
@@ -161,6 +165,10 @@ class S3RecScheme(PlainScheme):
     def can_rank(self) -> bool:
         """Whether fine-tuning has begun."""
         return not self.is_pretraining
+
+    def epoch_end(self, training_end: float) -> float:
+        """The share of pre-training ends its epoch."""
+        return self._deadline if self.is_pretraining and not self._is_pretrained() else training_end
 
     @property
     def stage_epochs(self) -> dict[str, int]:

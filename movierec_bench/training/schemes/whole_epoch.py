@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from movierec_bench.schema import ITEM_FIELD, LABEL_FIELD, USER_FIELD
@@ -21,6 +23,10 @@ class DescentScheme(Scheme):
 
 class BoostingScheme(Scheme):
     """For models with ``grow(user_ix, item_ix, labels)``: the tree libraries want all rows of a round at once."""
+
+    def epoch_end(self, training_end: float) -> float:
+        """A round of trees on some of its rows would be another model."""
+        return math.inf
 
     def epoch(self, batches: Batches, rng: np.random.Generator) -> float:
         """Grow on one epoch's rows; the mean log loss on them."""
