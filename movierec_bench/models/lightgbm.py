@@ -24,6 +24,13 @@ class PairLightGBM(BoostedTrees):
         rows = lightgbm.Dataset(features, label=labels)
         self.booster = lightgbm.train(self._settings, rows, num_boost_round=self._rounds, init_model=self.booster)
 
+    def _as_text(self, booster: Any) -> str:
+        text: str = booster.model_to_string()
+        return text
+
+    def _from_text(self, text: str) -> Any:
+        return lightgbm.Booster(model_str=text, params={"verbosity": -1})
+
     def _rate(self, features: np.ndarray) -> np.ndarray:
         assert self.booster is not None
         rates: np.ndarray = self.booster.predict(features)

@@ -23,6 +23,14 @@ class PairXGBoost(BoostedTrees):
         rows = xgboost.QuantileDMatrix(features, label=labels)
         self.booster = xgboost.train(self._settings, rows, num_boost_round=self._rounds, xgb_model=self.booster)
 
+    def _as_text(self, booster: Any) -> str:
+        return bytes(booster.save_raw("json")).decode("utf-8")
+
+    def _from_text(self, text: str) -> Any:
+        booster = xgboost.Booster({"nthread": self._settings["nthread"]})
+        booster.load_model(bytearray(text, "utf-8"))
+        return booster
+
     def _rate(self, features: np.ndarray) -> np.ndarray:
         assert self.booster is not None
         rates: np.ndarray = self.booster.inplace_predict(features)

@@ -24,7 +24,6 @@ class BoostedTrees(HistoryModel):
         booster: the library's trained booster; None before the first epoch.
     """
 
-    other_parameter_name = ["booster"]
     booster: Optional[Any]
 
     def __init__(self, config: Any, dataset: Any) -> None:
@@ -39,6 +38,15 @@ class BoostedTrees(HistoryModel):
         if rows is not self.interactions:
             self._features = PairFeatures(rows, self._movies)
         super().set_history(rows)
+
+    def other_parameter(self) -> dict[str, Any]:
+        """The booster as the library's own text, which is read without running anything."""
+        return {"booster": None if self.booster is None else self._as_text(self.booster)}
+
+    def load_other_parameter(self, para: Optional[dict[str, Any]]) -> None:
+        """Take a booster from `other_parameter`."""
+        text = (para or {}).get("booster")
+        self.booster = None if text is None else self._from_text(text)
 
     def grow(self, user_ix: np.ndarray, item_ix: np.ndarray, labels: np.ndarray) -> float:
         """Add trees.
@@ -69,6 +77,14 @@ class BoostedTrees(HistoryModel):
 
     def _add_trees(self, features: np.ndarray, labels: np.ndarray) -> None:
         """Replace `booster` by one with more trees."""
+        raise NotImplementedError
+
+    def _as_text(self, booster: Any) -> str:
+        """A booster as text that gives the same rates."""
+        raise NotImplementedError
+
+    def _from_text(self, text: str) -> Any:
+        """The booster of `_as_text`."""
         raise NotImplementedError
 
     def _rate(self, features: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from scipy.sparse import csr_matrix
 
 from movierec_bench.recbole_backend.model_contract import HistoryModel
+from movierec_bench.recbole_backend.stored_state import Storable
 
 _TILE = 512  # columns of a weight matrix; 6,807 rows of so many floats stay in a 16 MiB cache
 
@@ -39,7 +40,7 @@ class LinearModel(HistoryModel):
 
 
 @dataclass(frozen=True)
-class TiledWeights:
+class TiledWeights(Storable):
     """A dense matrix of item weights [n_items, n], cut into tiles of columns that fit the processor's cache.
 
     Args:

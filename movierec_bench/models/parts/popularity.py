@@ -10,10 +10,11 @@ from scipy.sparse import csr_matrix
 
 from movierec_bench.models.parts.linear_model import sparse_scores
 from movierec_bench.models.parts.nearest import as_csr, largest_of_rows
+from movierec_bench.recbole_backend.stored_state import Storable
 
 
 @dataclass(frozen=True)
-class Popularity:
+class Popularity(Storable):
     """The movies by how many users watched them, equal counts by item index.
 
     Attributes:
