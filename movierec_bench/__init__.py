@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from movierec_bench.data.convert import convert
     from movierec_bench.errors import BenchError, ConfigError, DataError, ModelError
     from movierec_bench.execution.run import run
+    from movierec_bench.kept.recommending import load, recommend
     from movierec_bench.mixing.ensemble import ensemble
     from movierec_bench.reports.eda.command import eda
     from movierec_bench.reports.leaderboard import leaderboard
@@ -41,7 +42,9 @@ __all__ = [
     "eda",
     "ensemble",
     "leaderboard",
+    "load",
     "load_catalog",
+    "recommend",
     "report",
     "run",
     "score",
@@ -60,7 +63,9 @@ _HOMES = {
     "eda": "reports.eda.command",
     "ensemble": "mixing.ensemble",
     "leaderboard": "reports.leaderboard",
+    "load": "kept.recommending",
     "load_catalog": "settings.catalog",
+    "recommend": "kept.recommending",
     "report": "reports.report.build",
     "run": "execution.run",
     "score": "reports.score",

@@ -34,6 +34,7 @@ COMMANDS = {
     "report": "Write one HTML page about a run: board, curves, comparisons, mixes, and any user's lists.",
     "eda": "Draw what is in the data: one page, and each picture as PNG and CSV.",
     "ensemble": "Mix stored rankings without training.",
+    "recommend": "Recommend movies with a kept model, also to people it never saw.",
     "submit": "Write a model's submission from its stored refit ranking.",
     "score": "Check any submission, and score it against any answers.",
     "tune": "Search better parameters on the validation rows; goes on where an earlier search ended.",

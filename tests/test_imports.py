@@ -29,6 +29,7 @@ FLOW = [
     ["reports"],
     ["models"],
     ["recbole_models"],
+    ["kept"],
     ["mixing"],
     ["execution"],
     ["tuning"],

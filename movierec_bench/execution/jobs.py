@@ -31,6 +31,7 @@ class Job:
         filter: the candidate filter as given; empty for none.
         refit: whether to train again on every row and submit.
         fingerprint: what the fit depends on.
+        keep_model: whether the refitted model itself is stored.
         kept: the status of a fit that stands, so that only the refit is due; None: start afresh.
     """
 
@@ -42,6 +43,7 @@ class Job:
     filter: str
     refit: bool
     fingerprint: str
+    keep_model: bool = False
     kept: Optional[Status] = None
 
     @property
@@ -59,11 +61,12 @@ def make_job(
     budget: Optional[float],
     filters: str,
     refit: bool,
+    keep_model: bool = False,
 ) -> Job:
     """The job of one model, with what its fit depends on and the earlier fit that still stands, if one does."""
     depends_on = [entry.fingerprint(), manifest.data_hash, manifest.protocol_hash, seed, filters]
     fingerprint = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
-    job = Job(entry, dataset, run_folder.path, seed, budget, filters, refit, fingerprint)
+    job = Job(entry, dataset, run_folder.path, seed, budget, filters, refit, fingerprint, keep_model)
     return replace(job, kept=_kept_fit(job))
 
 
@@ -93,6 +96,7 @@ def is_due(job: Job) -> bool:
         or stored.state == FAILED
         or (job.refit and stored.fingerprint.refit != job.fingerprint)
         or (job.refit and not RunFolder(job.run).submission(job.entry.name).is_file())
+        or (job.keep_model and not job.folder.kept.is_dir())
     )
 
 

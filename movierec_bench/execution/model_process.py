@@ -79,6 +79,10 @@ def bench_model(job: Job, send: Send) -> None:
             with clock.phase("submit"):
                 _store_ranking(job, data, refitted, "full", seen=every_row, users=every_row)
                 write_submission(RunFolder(job.run), job.entry.name, data)
+                if job.keep_model:
+                    from movierec_bench.kept.model_folder import keep
+
+                    keep(job.folder.kept, refitted, data, rows, job.seed, job.filter)
             status = replace(
                 status,
                 state=BUDGET if refitted.out_of_budget else status.state,

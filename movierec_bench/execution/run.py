@@ -52,6 +52,7 @@ def run(
     quiet: bool = False,
     tracking_uri: Optional[str] = None,
     no_track: bool = False,
+    keep_models: bool = False,
 ) -> Board:
     """Train, rank, score, refit and submit models under one protocol; what is finished already is kept.
 
@@ -79,6 +80,7 @@ def run(
         tracking_uri: the MLflow server or database to track in. None: ``MLFLOW_TRACKING_URI``, or else
             ``out/mlflow.db``. One that is down costs no result; `track` uploads later.
         no_track: leave MLflow alone, as does the environment's ``MOVIEREC_BENCH_TRACK=0``.
+        keep_models: store each refitted model too, for `recommend`, `load` and MLflow.
 
     Returns:
         The board of the run folder, also written there as leaderboard.csv, .md and .html.
@@ -95,6 +97,8 @@ def run(
     check_positive("--workers", workers)
     check_positive("--budget", budget)
     check_positive("--timeout", timeout)
+    if keep_models and no_refit:
+        raise ConfigError("--keep-models keeps the refitted model, and --no-refit makes none; leave one of them out")
     rules = protocol_of(configs, protocol)
     folder = find_dataset(atomic, dataset)
     run_folder = RunFolder(Path(out) / folder.name)
@@ -103,7 +107,8 @@ def run(
         _check_filters(filters, manifest.lacking.split(","), folder.name)
         able = [entry.without(manifest.lacking.split(",")) for entry in entries]
         jobs = [
-            make_job(entry, run_folder, folder, manifest, seed, budget, filters, refit=not no_refit) for entry in able
+            make_job(entry, run_folder, folder, manifest, seed, budget, filters, not no_refit, keep_models)
+            for entry in able
         ]
         with tracker(run_folder, tracking_uri, no_track) as tracking:
             due = [job for job in jobs if is_due(job)]

@@ -94,6 +94,7 @@ def read_kept(folder: Path, changes: Optional[Mapping[str, Any]] = None) -> Kept
     """
     description = _read_description(folder / MODEL)
     entry = _entry(description, folder).with_parameters(changes or {})
+    load_model_class(entry)  # its module knows the records that its state is made of
     data, rows = _read_data(folder, description)
     state = read_state(folder / LEARNED)
     try:

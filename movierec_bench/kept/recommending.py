@@ -49,17 +49,19 @@ class Recommendations:
 
     def to_rich(self) -> Table:
         """A table for the terminal: of many users, the first few."""
+        from rich import box
         from rich.table import Table
+        from rich.text import Text
 
         users = self.table[USER].drop_duplicates()
         shown = self.table[self.table[USER].isin(users[:_SHOWN_USERS])]
         more = f"the first {_SHOWN_USERS} of {len(users)} users" if len(users) > _SHOWN_USERS else None
-        table = Table(title=f"{self.model} recommends", caption=more)
+        table = Table(title=Text(f"{self.model} recommends"), box=box.SIMPLE, padding=(0, 1, 0, 0), caption=more)
         for name in (USER, RANK, ITEM, TITLE, SCORE):
             table.add_column(name, justify="left" if name == TITLE else "right")
         for row in shown.itertuples():
             cells = (getattr(row, name) for name in (USER, RANK, ITEM, TITLE))
-            table.add_row(*map(str, cells), f"{getattr(row, SCORE):.4f}")
+            table.add_row(*(Text(str(cell)) for cell in cells), f"{getattr(row, SCORE):.4f}")
         return table
 
     def _repr_html_(self) -> str:
@@ -119,12 +121,14 @@ class KeptModel:
         vocabulary = self.kept.data.vocabulary
         everybody = isinstance(users, str) and users == EVERYBODY
         asked = vocabulary.users if everybody else _ids(users, vocabulary.users, "--users")
-        try:
-            user_ix = vocabulary.user_ix(asked)
-        except DataError as error:
+        known = set(vocabulary.users.tolist())
+        unknown = [user for user in asked.tolist() if user not in known]
+        if unknown:
             raise DataError(
-                f"{error}; of somebody new give the movies: --items with ids of movies, in the order of watching"
-            ) from error
+                f"user {unknown[0]} is not among the {len(vocabulary.users)} users of {self.kept.data.name}; for "
+                "somebody new give --items: ids of what they have watched, in that order"
+            )
+        user_ix = vocabulary.user_ix(asked)
         return self._ranked(vocabulary, self.kept.data.interactions, user_ix, k, filter)
 
     def recommend_for_histories(

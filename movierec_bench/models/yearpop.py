@@ -65,7 +65,7 @@ class YearPop(HistoryModel):
         year = calendar_years(self.interactions.time) - self.first_year
         n_years = self.watches.shape[0]
         known = (year >= 0) & (year < n_years)
-        return _count_pairs(self.interactions.user_ix[known], year[known], self.n_users, n_years)
+        return _count_pairs(self.interactions.user_ix[known], year[known], self.interactions.n_users, n_years)
 
 
 def calendar_years(time: np.ndarray) -> np.ndarray:

@@ -33,9 +33,9 @@ class RowDMF(RowReader, DMF):
         self.set_history(dataset.interactions)
 
     def set_history(self, rows: Interactions) -> None:
-        """Take the rows to rank from; the movies' columns are those of the same rows."""
+        """Take the rows to rank from; the movies' columns are those of the same rows, of the users it was made with."""
         super().set_history(rows)
-        self.columns = _sparse_tensor(rows.csr.T.tocsr()).to(self.device)
+        self.columns = _sparse_tensor(rows.csr[: self.n_users].T.tocsr()).to(self.device)
         self._item_vectors: Optional[torch.Tensor] = None
 
     def calculate_loss(self, interaction: Any) -> torch.Tensor:

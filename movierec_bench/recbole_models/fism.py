@@ -45,7 +45,9 @@ class RowFISM(RowReader, FISM):
         scores = profile_scores(
             self.rows(user), self.item_src_embedding.weight, self.item_dst_embedding.weight, self.alpha
         )
-        return scores + self.item_bias + self.user_bias[user].unsqueeze(1)
+        known = user < self.n_users  # somebody it was not trained on has no bias, which changes no order
+        bias = torch.where(known, self.user_bias[user * known], 0.0)
+        return scores + self.item_bias + bias.unsqueeze(1)
 
 
 def profile_scores(rows: torch.Tensor, sources: torch.Tensor, targets: torch.Tensor, alpha: float) -> torch.Tensor:

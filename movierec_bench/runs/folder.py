@@ -58,6 +58,11 @@ class ModelFolder:
         """What the model's process wrote."""
         return self.path / "log.txt"
 
+    @property
+    def kept(self) -> Path:
+        """Folder of the refitted model itself, where it was to be kept."""
+        return self.path / "model"
+
     def topk(self, part: str) -> Path:
         """The stored ranking for ``part``, one of ``TOPK_PARTS``. Raises ConfigError for another name."""
         if part not in TOPK_PARTS:

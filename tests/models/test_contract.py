@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support.kept_reader import Reads, kept_reader
 from support.planted import ROOT, planted_competition
 
 from movierec_bench.data.atomic import AtomicData, read_atomic, write_atomic
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.data.split import Split, make_split
 from movierec_bench.evaluation.metrics import recall_at_k
-from movierec_bench.ranking.top_k import TopK, top_k
+from movierec_bench.kept.model_folder import keep
+from movierec_bench.ranking.top_k import TopK, top_k, topk_frame
 from movierec_bench.schema import K
-from movierec_bench.settings.catalog import ModelEntry, load_catalog
+from movierec_bench.settings.catalog import KNOWN_USERS, ModelEntry, load_catalog
 from movierec_bench.settings.protocol import load_protocol
 from movierec_bench.training.trainer import FitSettings, Fitted, fit
 
 RUNNABLE = [entry for entry in load_catalog().values() if not entry.needs]
 EPOCHS = 2
 PROTOCOL = ROOT / "recbole_configs" / "protocol.yaml"
+# A stranger with the history of a user is not ranked as that user: by chance, or because others' histories count too.
+BY_OTHERS = ("Random", "RippleNet", "UserKNN", "SVD", "LightGBM", "XGBoost")
 SMALL_BATCH = {"interactions": 128, "knowledge": 128, "users": 16, "items": 16}  # rows, by what a batch is made of
 
 
@@ -86,18 +91,33 @@ def test_the_same_seed_gives_the_same_scores(
     torch.testing.assert_close(again.scores(train, users), fitted.scores(train, users), rtol=1e-4, atol=1e-5)
 
 
-def test_saved_and_loaded_it_scores_the_same(fitted: Fitted, train: Interactions, tmp_path: Path) -> None:
-    users = all_users(train)
-    expected = fitted.scores(train, users).clone()
-    weights = {name: value.clone() for name, value in fitted.model.state_dict().items()}
-    other = dict(fitted.model.other_parameter())
-    torch.save(weights, tmp_path / "weights.pth")
-    with torch.no_grad():
-        for value in fitted.model.parameters():
-            value.add_(1.0)
-    fitted.model.load_state_dict(torch.load(tmp_path / "weights.pth"))
-    fitted.model.load_other_parameter(other)
-    torch.testing.assert_close(fitted.scores(train, users), expected)
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reads]:
+    """Reads kept models in a process that has trained none of them."""
+    with kept_reader(tmp_path_factory.mktemp("reader")) as read:
+        yield read
+
+
+def test_kept_and_loaded_elsewhere_it_ranks_the_same(
+    entry: ModelEntry, fitted: Fitted, planted: AtomicData, train: Interactions, reader: Reads, tmp_path: Path
+) -> None:
+    best = fitted.rank(train, all_users(train), K)
+    keep(tmp_path / "model", fitted, planted, train, seed=7, filters="")
+    loaded = reader(tmp_path / "model")
+    expected = topk_frame(best, planted.vocabulary)
+    pd.testing.assert_frame_equal(loaded[list(expected)], expected, rtol=1e-5)
+    assert loaded["title"].str.startswith("Movie ").all()
+
+    if KNOWN_USERS in entry.requires:
+        with pytest.raises(AssertionError, match=f"ModelError: {entry.name} needs users it was trained on"):
+            reader(tmp_path / "model", [10, 20])
+        return
+    user = planted.vocabulary.users[4]
+    history = planted.vocabulary.item_ids(train.item_ix[train.indptr[5] : train.indptr[6]])
+    stranger = reader(tmp_path / "model", history)
+    assert len(stranger) == K and not set(stranger["item"]) & set(history)
+    if entry.name not in BY_OTHERS:
+        assert stranger["item"].tolist() == expected.loc[expected["user"] == user, "item"].tolist()
 
 
 def test_no_seen_movie_is_recommended_and_everyone_gets_ten(fitted: Fitted, train: Interactions) -> None:
