@@ -104,8 +104,8 @@ def read_kept(folder: Path, changes: Optional[Mapping[str, Any]] = None) -> Kept
         raise
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         raise DataError(
-            f"{folder}: {entry.name} cannot be made of what was kept ({error}); expected files of one model, written by "
-            "this version of the library; have the model redone with --keep-models"
+            f"{folder}: {entry.name} cannot be made of what was kept ({error}); expected files of one model of "
+            "this version of the library; have it redone with --keep-models"
         ) from error
 
 
@@ -153,11 +153,16 @@ def _read_description(path: Path) -> dict[str, Any]:
 
 def _entry(description: Mapping[str, Any], folder: Path) -> ModelEntry:
     stored, names = description["model"], [field.name for field in fields(ModelEntry)]
-    values = {name: tuple(stored[name]) if name in _TUPLES else stored[name] for name in names if name in stored}
+    values: dict[str, Any] = {
+        name: tuple(stored[name]) if name in _TUPLES else stored[name] for name in names if name in stored
+    }
     try:
-        return ModelEntry(**{**values, "path": folder / MODEL})
+        values["path"] = folder / MODEL
+        return ModelEntry(**values)
     except TypeError as error:
-        raise DataError(f"{folder / MODEL}: {error}; expected every field of a catalogue entry; run it again") from error
+        raise DataError(
+            f"{folder / MODEL}: {error}; expected every field of a catalogue entry; run it again"
+        ) from error
 
 
 def _data_state(data: AtomicData, rows: Interactions) -> dict[str, Any]:

@@ -115,7 +115,9 @@ class KeptModel:
             ModelError: the model cannot rank people it never saw.
         """
         if (users is None) == (items is None):
-            raise ConfigError("expected --users or --items, one of them: whom to recommend to, or what they have watched")
+            raise ConfigError(
+                "expected --users or --items, one of them: whom to recommend to, or what they have watched"
+            )
         if items is not None:
             return self.recommend_for_histories([items], k, filter)
         vocabulary = self.kept.data.vocabulary
@@ -148,12 +150,13 @@ class KeptModel:
         """
         if not self.knows_strangers:
             raise ModelError(
-                f"{self.name} needs {REQUIREMENTS[KNOWN_USERS].split(',')[0]}: it learns something of each user and has "
-                "nothing of others; give --users of the data, or a model that reads histories, such as EASE"
+                f"{self.name} needs {REQUIREMENTS[KNOWN_USERS].split(',')[0]}: it learns something of each "
+                "user and has nothing of others; give --users of the data, or one that reads histories, such as EASE"
             )
         data = self.kept.data
         watched = [_ids(history, data.vocabulary.items, "--items") for history in histories]
-        data.vocabulary.item_ix([item for items in watched for item in items])  # an unknown one is told before any work
+        for items in watched:
+            data.vocabulary.item_ix(items)  # an unknown one is told before any work
         rows, vocabulary = _with_strangers(self.kept, watched)
         user_ix = range(data.vocabulary.n_user_ix, vocabulary.n_user_ix)
         ranked = self._ranked(vocabulary, rows, user_ix, k, filter)

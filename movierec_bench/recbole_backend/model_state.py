@@ -39,9 +39,9 @@ def learned_state(entry: ModelEntry, model: Any) -> dict[str, Any]:
     }
 
 
-def without_training(model_class: type, config: Any, dataset: Any, state: dict[str, Any]) -> Any:
+def without_training(model_class: Any, config: Any, dataset: Any, state: dict[str, Any]) -> Any:
     """A model whose constructor would train, made of what `learned_state` kept of it instead."""
-    model: Any = model_class.__new__(model_class)
+    model: Any = object.__new__(model_class)
     GeneralRecommender.__init__(model, config, dataset)
     for name, value in state["built"].items():
         setattr(model, name, value)

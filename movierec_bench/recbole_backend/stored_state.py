@@ -71,7 +71,17 @@ def read_state(path: Path) -> Any:
         return decode(tree, arrays)
     except FileNotFoundError as error:
         raise DataError(f"{path} is not there; expected the state of a model; have the model redone") from error
-    except (ValueError, KeyError, IndexError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        ValueError,
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        StopIteration,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+    ) as error:
         raise DataError(
             f"{path}: {error}; expected numbers and JSON as this library writes them; have the model redone"
         ) from error
