@@ -23,13 +23,13 @@ from movierec_bench.recbole_backend.model_state import (
     load_learned,
     without_training,
 )
-from movierec_bench.recbole_backend.scorer import dataset_of, give_history
+from movierec_bench.recbole_backend.scorer import Ranker, dataset_of, give_history
 from movierec_bench.recbole_backend.stored_state import read_state, write_state
 from movierec_bench.runs.files import write_text
 from movierec_bench.schema import HEAD, ITEM, RELATION, TAIL, TIME, USER, YEAR
 from movierec_bench.settings.catalog import ModelEntry
-from movierec_bench.training.building import build_dataset
-from movierec_bench.training.trainer import Fitted, seed_everything
+from movierec_bench.training.building import build_dataset, build_model
+from movierec_bench.training.trainer import seed_everything
 
 MODEL, LEARNED, DATA = "model.json", "learned.npz", "data.npz"  # the files of a kept model's folder
 FORMAT = 1
@@ -42,19 +42,19 @@ class Kept:
     """A model as it was kept, with the data it was trained on.
 
     Attributes:
-        fitted: the model, able to rank.
+        ranker: the model, able to rank.
         data: the movies, knowledge triples and ids; its interactions are ``rows``.
         rows: what the model was trained on, which is also what its users have seen.
         filter: the candidate filter of its run; empty for none.
     """
 
-    fitted: Fitted
+    ranker: Ranker
     data: AtomicData
     rows: Interactions
     filter: str
 
 
-def keep(folder: Path, fitted: Fitted, data: AtomicData, rows: Interactions, seed: int, filters: str) -> None:
+def keep(folder: Path, fitted: Ranker, data: AtomicData, rows: Interactions, seed: int, filters: str) -> None:
     """Write a trained model with all that is needed to rank with it, wherever the folder goes.
 
     Args:
@@ -98,8 +98,8 @@ def read_kept(folder: Path, changes: Optional[Mapping[str, Any]] = None) -> Kept
     data, rows = _read_data(folder, description)
     state = read_state(folder / LEARNED)
     try:
-        fitted = _rebuilt(entry, data, rows, state, description["seed"], changes or {})
-        return Kept(fitted, data, rows, description["filter"])
+        ranker = _rebuilt(entry, data, rows, state, description["seed"], changes or {})
+        return Kept(ranker, data, rows, description["filter"])
     except BenchError:
         raise
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
@@ -116,23 +116,20 @@ def _rebuilt(
     state: dict[str, Any],
     seed: int,
     changes: Mapping[str, Any],
-) -> Fitted:
+) -> Ranker:
     """As `trainer.fit` builds a model, with what it has learned in the place of the training."""
     seed_everything(seed)
     with tempfile.TemporaryDirectory(prefix="movierec_bench-") as scratch:
         config = build_config(entry, seed, Path(scratch))
-        config["budget"] = None
         dataset = build_dataset(config, data, rows)
         model_class = load_model_class(entry)
         if constructor_trains(entry, model_class):
-            model = without_training(model_class, config, dataset_of(entry, dataset), state)
+            model = without_training(model_class, config, dataset_of(entry, dataset), state).to(config["device"])
+            give_history(entry, model, rows)
         else:
-            model = model_class(config, dataset_of(entry, dataset))
-    model = model.to(config["device"])
-    give_history(entry, model, rows)
+            model = build_model(entry, config, dataset)
     load_learned(model, state, config["device"], changes)
-    model.eval()
-    return Fitted(entry, model, config, dataset.item_feat)
+    return Ranker(entry, model, config, dataset.item_feat, known=np.diff(rows.indptr) > 0)
 
 
 def _read_description(path: Path) -> dict[str, Any]:

@@ -82,17 +82,19 @@ class KeptModel:
     @property
     def name(self) -> str:
         """The model's name."""
-        return self.kept.fitted.entry.name
+        return self.kept.ranker.entry.name
 
     @property
     def parameters(self) -> dict[str, Any]:
         """Every parameter that took effect."""
-        return self.kept.fitted.parameters
+        from movierec_bench.recbole_backend.config import effective_parameters
+
+        return effective_parameters(self.kept.ranker.entry, self.kept.ranker.config)
 
     @property
     def knows_strangers(self) -> bool:
         """Whether it can recommend to people it was not trained on."""
-        return KNOWN_USERS not in self.kept.fitted.entry.requires
+        return KNOWN_USERS not in self.kept.ranker.entry.requires
 
     def recommend(
         self,
@@ -123,8 +125,8 @@ class KeptModel:
         vocabulary = self.kept.data.vocabulary
         everybody = isinstance(users, str) and users == EVERYBODY
         asked = vocabulary.users if everybody else _ids(users, vocabulary.users, "--users")
-        known = set(vocabulary.users.tolist())
-        unknown = [user for user in asked.tolist() if user not in known]
+        there = set(vocabulary.users.tolist())
+        unknown = [user for user in asked.tolist() if user not in there]
         if unknown:
             raise DataError(
                 f"user {unknown[0]} is not among the {len(vocabulary.users)} users of {self.kept.data.name}; for "
@@ -170,18 +172,18 @@ class KeptModel:
         import numpy as np
 
         from movierec_bench.data.interactions import Interactions
-        from movierec_bench.evaluation.validation import able_to_rank
         from movierec_bench.ranking.candidate_filters import Filters
-        from movierec_bench.ranking.top_k import top_k, topk_frame
+        from movierec_bench.ranking.top_k import topk_frame
 
         check_positive("--k", k)
-        fitted, data = self.kept.fitted, self.kept.data
+        ranker, data = self.kept.ranker, self.kept.data
         filters = self.kept.filter if filter is None else "" if filter == NO_FILTER else filter
         _check_filters(filters, data.lacking, data.name)
-        known = vocabulary is data.vocabulary
-        history: Interactions = self.kept.rows if known else Interactions.from_rows(rows, vocabulary)
+        history: Interactions = (
+            self.kept.rows if vocabulary is data.vocabulary else Interactions.from_rows(rows, vocabulary)
+        )
         users = np.asarray(list(user_ix), dtype=np.int64)
-        able = able_to_rank(fitted.entry, self.kept.rows, history) if known else np.diff(history.indptr) > 0
+        able = ranker.able(history)
         if not able[users].all():
             unable = vocabulary.user_ids(users[~able[users]])[0]
             raise DataError(
@@ -189,8 +191,7 @@ class KeptModel:
                 "leave them out, or give --items"
             )
         allowed = Filters.parse(filters).candidates(data.movies, rows, vocabulary)
-        best = top_k(fitted.scorer(history), users, history.csr, k, allowed=allowed)
-        table = topk_frame(best, vocabulary)
+        table = topk_frame(ranker.rank(history, users, k, allowed), vocabulary)
         titles = data.movies.set_index(ITEM)[TITLE]
         return Recommendations(self.name, table.assign(**{TITLE: titles.loc[table[ITEM]].to_numpy()}))
 
