@@ -10,7 +10,13 @@ import torch
 from scipy.sparse import csr_matrix
 
 from movierec_bench.models.parts.parameters import number, whole_number
-from movierec_bench.recbole_backend.model_contract import EmbeddingModel, HistoryModel, without_bias
+from movierec_bench.recbole_backend.model_contract import (
+    EmbeddingModel,
+    HistoryModel,
+    ModelConfig,
+    TrainDataset,
+    without_bias,
+)
 
 _STEPS = 3  # of conjugate gradients in a sweep, from where the last sweep ended; Takacs et al.
 _PRECISION = 1e-6  # the residual, of the first one, at which a system counts as solved
@@ -40,7 +46,7 @@ class ALS(EmbeddingModel, HistoryModel):
     other_parameter_name = ["item_vectors"]
     item_vectors: np.ndarray  # float32 [n_items, n_factors]
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.n_factors = whole_number(config, "n_factors")
         self.sweeps = whole_number(config, "sweeps")

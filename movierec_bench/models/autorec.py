@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from movierec_bench.models.parts.parameters import choice, number_from, whole_number
 from movierec_bench.models.parts.sparse_rows import RowLinear, RowLists, sample_zeros
-from movierec_bench.recbole_backend.model_contract import EmbeddingModel, HistoryModel
+from movierec_bench.recbole_backend.model_contract import EmbeddingModel, HistoryModel, ModelConfig, TrainDataset
 
 _ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "identity": nn.Identity}
 LOSSES = ("BCE", "MSE")
@@ -30,7 +30,7 @@ class AutoRec(EmbeddingModel, HistoryModel):
         Sedhain et al., "AutoRec: Autoencoders Meet Collaborative Filtering", WWW 2015, equations 1 and 2.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.network = AutoencoderNetwork(config, self.n_items)
 
@@ -55,7 +55,7 @@ class AutoencoderNetwork(nn.Module):
         width: length of a vector.
     """
 
-    def __init__(self, config: Any, width: int) -> None:
+    def __init__(self, config: ModelConfig, width: int) -> None:
         super().__init__()
         self.loss_type = choice(config, "loss_type", LOSSES)
         self.negatives = number_from(config, "negatives", 0)

@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.models.parts.parameters import choice, number_from
 from movierec_bench.models.parts.window_model import WindowModel, at_position
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 INFERENCES = ("last", "sum", "top_10_per_five")
 _EVERY = 5  # top_10_per_five: positions from one vote to the next
@@ -36,7 +37,7 @@ class WindowBERT4Rec(WindowModel, BERT4Rec):
 
     history: csr_matrix
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.inference = choice(config, "inference", INFERENCES)
         self.last_share = number_from(config, "ft_ratio", lowest=0)

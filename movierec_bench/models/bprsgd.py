@@ -12,7 +12,7 @@ from recbole.utils import InputType, ModelType
 from torch import nn
 
 from movierec_bench.models.parts.parameters import number, number_from, whole_number
-from movierec_bench.recbole_backend.model_contract import EmbeddingModel
+from movierec_bench.recbole_backend.model_contract import EmbeddingModel, ModelConfig, TrainDataset
 
 _FIRST_SIZE = 0.1  # standard deviation of the vectors a fit begins with
 _MOST_BLOCKS, _MOVIES_A_BLOCK = 16, 64  # as many blocks of movies as 64 movies each allow, up to 16
@@ -42,7 +42,7 @@ class BPRSGD(EmbeddingModel, GeneralRecommender):
     type = ModelType.GENERAL
     input_type = InputType.PAIRWISE
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         n_factors = whole_number(config, "n_factors")
         self.learning_rate = number(config, "learning_rate", above=0)

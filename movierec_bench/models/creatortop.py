@@ -10,7 +10,7 @@ import torch
 from movierec_bench.models.parts.linear_model import sparse_scores
 from movierec_bench.models.parts.parameters import number_from, whole_number
 from movierec_bench.models.parts.popularity import Popularity, favourites, feature_matrix
-from movierec_bench.recbole_backend.model_contract import HistoryModel
+from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
 from movierec_bench.schema import DIRECTOR, WRITER
 
 
@@ -30,7 +30,7 @@ class CreatorTop(HistoryModel):
     other_parameter_name = ["popular"]
     popular: Popularity
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.creators = whole_number(config, "creators")
         self.weighted_features = [

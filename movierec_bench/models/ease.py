@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from movierec_bench.models.parts.gram_matrix import item_gram, ridge_inverse
 from movierec_bench.models.parts.linear_model import LinearModel
 from movierec_bench.models.parts.parameters import number
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 
 class FastEASE(LinearModel):
@@ -21,7 +20,7 @@ class FastEASE(LinearModel):
         RecBole's EASE.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.reg_weight = number(config, "reg_weight", above=0)
 

@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix, vstack
 from movierec_bench.models.parts.gram_matrix import item_gram, ridge_inverse
 from movierec_bench.models.parts.linear_model import LinearModel, TiledWeights, sparse_scores
 from movierec_bench.models.parts.parameters import number, number_from, whole_number
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class EASER(LinearModel):
     pairs: np.ndarray  # int64 [m, 2], item indices
     pair_weights: TiledWeights  # [m, n_items]: C
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.pair_share = number_from(config, "pair_share", 0)
         self.most_pairs = whole_number(config, "most_pairs")

@@ -9,7 +9,13 @@ import torch
 
 from movierec_bench.models.parts.parameters import number_from, whole_number
 from movierec_bench.models.parts.truncated_svd import item_factors
-from movierec_bench.recbole_backend.model_contract import EmbeddingModel, HistoryModel, without_bias
+from movierec_bench.recbole_backend.model_contract import (
+    EmbeddingModel,
+    HistoryModel,
+    ModelConfig,
+    TrainDataset,
+    without_bias,
+)
 
 
 class FISMProfile(EmbeddingModel, HistoryModel):
@@ -27,7 +33,7 @@ class FISMProfile(EmbeddingModel, HistoryModel):
     other_parameter_name = ["vectors"]
     vectors: np.ndarray  # float32 [n_items, n_factors]
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.n_factors = whole_number(config, "n_factors")
         self.singular_power = number_from(config, "singular_power", 0)

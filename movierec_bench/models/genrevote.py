@@ -10,7 +10,7 @@ import torch
 
 from movierec_bench.models.parts.parameters import whole_number, whole_numbers
 from movierec_bench.models.parts.popularity import Popularity, favourites, feature_matrix, popular_by_value
-from movierec_bench.recbole_backend.model_contract import HistoryModel
+from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
 from movierec_bench.schema import GENRE
 
 
@@ -26,7 +26,7 @@ class GenreVote(HistoryModel):
     other_parameter_name = ["popular"]
     popular: Popularity
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.votes = np.array(whole_numbers(config, "votes"))
         self.ballot = whole_number(config, "ballot")

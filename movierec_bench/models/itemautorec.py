@@ -9,7 +9,7 @@ import torch
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.models.autorec import AutoencoderNetwork
 from movierec_bench.models.parts.sparse_rows import RowLists
-from movierec_bench.recbole_backend.model_contract import HistoryModel
+from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
 
 
 class ItemAutoRec(HistoryModel):
@@ -22,7 +22,7 @@ class ItemAutoRec(HistoryModel):
         Sedhain et al., "AutoRec: Autoencoders Meet Collaborative Filtering", WWW 2015, equation 1.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.network = AutoencoderNetwork(config, self.n_users)
         self.set_history(self.interactions)

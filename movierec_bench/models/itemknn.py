@@ -11,7 +11,7 @@ from movierec_bench.models.parts.gram_matrix import item_gram
 from movierec_bench.models.parts.linear_model import sparse_scores
 from movierec_bench.models.parts.nearest import nearest_items
 from movierec_bench.models.parts.parameters import choice, number_from, whole_number
-from movierec_bench.recbole_backend.model_contract import HistoryModel
+from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
 
 SUM, MAX = "sum", "max"
 
@@ -29,7 +29,7 @@ class FastItemKNN(HistoryModel):
     other_parameter_name = ["similarity"]
     similarity: csr_matrix  # float32 [n_items, n_items]; row j holds the movies that have j for a neighbour
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.k = whole_number(config, "k")
         self.shrink = number_from(config, "shrink", 0)

@@ -11,6 +11,7 @@ from movierec_bench.models.parts.gram_matrix import item_gram
 from movierec_bench.models.parts.linear_model import TiledWeights
 from movierec_bench.models.parts.parameters import number
 from movierec_bench.models.userease import UserEASE
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 
 class ItemUserEASE(UserEASE):
@@ -26,7 +27,7 @@ class ItemUserEASE(UserEASE):
     other_parameter_name = ["weights", "leave_out", "own_item_weights"]
     own_item_weights: TiledWeights  # [n_items, n_items]: B
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.item_reg_weight = number(config, "item_reg_weight", above=0)
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import lightgbm
 import numpy as np
 import torch
 
 from movierec_bench.models.parts.boosted_trees import BoostedTrees
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 
 class PairLightGBM(BoostedTrees):
     """Ke et al., "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NIPS 2017, for `BoostedTrees`."""
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         repeatable = {"seed": self._seed, "deterministic": True, "force_row_wise": True, "verbosity": -1}
         self._settings = {**config["lgb_params"], **repeatable, "num_threads": torch.get_num_threads()}

@@ -10,7 +10,13 @@ import torch
 
 from movierec_bench.models.parts.parameters import whole_number
 from movierec_bench.models.parts.truncated_svd import item_factors
-from movierec_bench.recbole_backend.model_contract import EmbeddingModel, HistoryModel, without_bias
+from movierec_bench.recbole_backend.model_contract import (
+    EmbeddingModel,
+    HistoryModel,
+    ModelConfig,
+    TrainDataset,
+    without_bias,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +37,7 @@ class PureSVD(EmbeddingModel, HistoryModel):
     other_parameter_name = ["vectors"]
     vectors: np.ndarray  # float32 [n_items, n_factors]
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.n_factors = self._at_most_a_quarter(whole_number(config, "n_factors"))
         self.seed = config["seed"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from movierec_bench.recbole_backend.model_contract import HistoryModel
+from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
 
 
 class RandomRank(HistoryModel):
@@ -17,7 +17,7 @@ class RandomRank(HistoryModel):
     call.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.seed = config["seed"]
 

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix, diags
 from movierec_bench.models.parts.linear_model import sparse_scores
 from movierec_bench.models.parts.nearest import nearest
 from movierec_bench.models.parts.parameters import number_from, whole_number
-from movierec_bench.recbole_backend.model_contract import HistoryModel
+from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
 
 
 class RP3beta(HistoryModel):
@@ -33,7 +33,7 @@ class RP3beta(HistoryModel):
     other_parameter_name = ["walks"]
     walks: csr_matrix  # float32 [n_items, n_items]: W
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.alpha = number_from(config, "alpha", 0)
         self.beta = number_from(config, "beta", 0)

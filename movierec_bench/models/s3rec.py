@@ -11,6 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from movierec_bench.models.parts.parameters import choice, whole_number
 from movierec_bench.models.parts.window_model import CausalAttention, at_position, softmax_loss
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 SCORERS = ("dot", "negative_euclidean")
 
@@ -30,9 +31,10 @@ class WindowS3Rec(CausalAttention, S3Rec):
         Maximization", CIKM 2020, section 4.2; layers are RecBole's S3Rec.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         # RecBole's constructor asks for one field to make a table of; the table below takes its place.
-        config["item_attribute"], config["train_stage"] = config["ITEM_ID_FIELD"], "pretrain"
+        settings: Any = config
+        settings["item_attribute"], settings["train_stage"] = config["ITEM_ID_FIELD"], "pretrain"
         super().__init__(config, dataset)
         self.scorer = choice(config, "scorer", SCORERS)
         attributes = attribute_table(dataset, config["item_attributes"], whole_number(config, "min_attribute_movies"))
@@ -114,7 +116,7 @@ class WindowS3Rec(CausalAttention, S3Rec):
         return -torch.cdist(hidden, self.item_vectors())
 
 
-def attribute_table(dataset: Any, fields: list[str], min_movies: int) -> torch.Tensor:
+def attribute_table(dataset: TrainDataset, fields: list[str], min_movies: int) -> torch.Tensor:
     """Which movie has which attribute.
 
     Args:
@@ -125,7 +127,7 @@ def attribute_table(dataset: Any, fields: list[str], min_movies: int) -> torch.T
     Returns:
         Bool [n_items, number of attributes]; row 0 is padding, all False.
     """
-    features = dataset.get_item_feature()
+    features = dataset.item_feat
     tables = [_membership(features[field].numpy()) for field in fields if field in features.interaction]
     table = np.concatenate([np.zeros((len(features), 0), dtype=bool), *tables], axis=1)
     return torch.from_numpy(table[:, table.sum(axis=0) >= min_movies])

@@ -14,6 +14,7 @@ from movierec_bench.models.ease import ease_weights
 from movierec_bench.models.parts.gram_matrix import item_gram
 from movierec_bench.models.parts.linear_model import LinearModel
 from movierec_bench.models.parts.parameters import number, number_from
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 from movierec_bench.schema import DIRECTOR, GENRE, TITLE, WRITER, YEAR
 
 FEATURES = (GENRE, DIRECTOR, WRITER, YEAR, TITLE)
@@ -33,7 +34,7 @@ class SideEASE(LinearModel):
         (collective EASE), with a weight a feature as t8-03 has it.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.reg_weight = number(config, "reg_weight", above=0)
         self.feature_weights = {feature: number_from(config, f"{feature}_weight", 0) for feature in FEATURES}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import numba
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from movierec_bench.models.parts.gram_matrix import item_gram
 from movierec_bench.models.parts.linear_model import LinearModel
 from movierec_bench.models.parts.parameters import flag, number, number_from
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class FastSLIM(LinearModel):
         2.2. Column by column equal to scikit-learn's ElasticNet, which divides the objective by the number of users.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.lambda1 = number_from(config, "lambda1", 0)
         self.lambda2 = number(config, "lambda2", above=0)

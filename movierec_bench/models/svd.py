@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from movierec_bench.models.parts.nearest import UserNeighbourModel, nearest_by_correlation
 from movierec_bench.models.parts.parameters import whole_number
 from movierec_bench.models.parts.truncated_svd import item_factors
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 
 class SVD(UserNeighbourModel):
@@ -26,7 +25,7 @@ class SVD(UserNeighbourModel):
     other_parameter_name = ["vectors"]
     vectors: np.ndarray  # float32 [n_items, n_factors]
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.n_factors = whole_number(config, "n_factors", lowest=2)
         self.seed = config["seed"]

@@ -10,6 +10,7 @@ import torch
 from movierec_bench.models.parts.gram_matrix import item_gram, ridge_inverse
 from movierec_bench.models.parts.linear_model import LinearModel
 from movierec_bench.models.parts.parameters import number
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 _USERS_A_BLOCK = 2048
 
@@ -35,7 +36,7 @@ class UserEASE(LinearModel):
     other_parameter_name = ["weights", "leave_out"]
     leave_out: np.ndarray  # float32 [n_users]: 1 - x_u S x_u.T on the training rows
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.reg_weight = number(config, "reg_weight", above=0)
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 import xgboost
 
 from movierec_bench.models.parts.boosted_trees import BoostedTrees
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 
 class PairXGBoost(BoostedTrees):
     """Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016, for `BoostedTrees`."""
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self._settings = {**config["xgb_params"], "seed": self._seed, "nthread": torch.get_num_threads()}
         self._rounds = config["xgb_num_boost_round"]

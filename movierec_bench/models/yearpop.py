@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.models.parts.linear_model import sparse_scores
 from movierec_bench.models.parts.parameters import choice
-from movierec_bench.recbole_backend.model_contract import HistoryModel
+from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
 
 YEARS, ROWS = "years", "rows"
 
@@ -30,7 +30,7 @@ class YearPop(HistoryModel):
     watches: csr_matrix  # float32 [n_years, n_items]: n(y, i)
     _active: Optional[csr_matrix] = None  # float32 [n_users, n_years]: a(u, y), once it is needed
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.activity = choice(config, "activity", (YEARS, ROWS))
 

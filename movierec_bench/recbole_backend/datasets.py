@@ -19,6 +19,7 @@ from scipy.sparse import coo_matrix
 from movierec_bench.data.atomic import AtomicData
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.errors import ConfigError, ModelError
+from movierec_bench.recbole_backend.model_contract import ModelConfig
 from movierec_bench.schema import (
     DECADE,
     HEAD,
@@ -40,7 +41,7 @@ PAD = "[PAD]"
 class ArrayBacked:
     """Fills a RecBole Dataset from arrays. Mixed in before the RecBole class it fills."""
 
-    def __init__(self, config: Any, data: AtomicData, train: Interactions) -> None:
+    def __init__(self, config: ModelConfig, data: AtomicData, train: Interactions) -> None:
         self.data = data
         self.interactions = train
         self.movies = _movies_by_index(data)
@@ -233,7 +234,7 @@ def _has_values(values: pd.Series) -> bool:
     return bool(values.notna().any()) if values.name == YEAR else any(map(len, values))
 
 
-def _wanted_item_fields(config: Any) -> list[str]:
+def _wanted_item_fields(config: ModelConfig) -> list[str]:
     known = [TITLE, YEAR, DECADE, *ITEM_FEATURES]
     load_col = config["load_col"]
     named = known if load_col is None else load_col.get("item", [])

@@ -3,16 +3,76 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, Callable, Protocol
 
 import numpy as np
+import pandas as pd
 import torch
+from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType, ModelType
 from scipy.sparse import csr_matrix
 
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.errors import ModelError
+
+
+class ModelConfig(Protocol):
+    """A model's settings by name: RecBole's Config, in which a name that is not set reads None, or a dictionary."""
+
+    def __getitem__(self, key: str, /) -> Any:
+        """The setting's value; ``models/parts/parameters.py`` reads those of ours, checked."""
+
+
+class TrainDataset(Protocol):
+    """What a model is built from: a RecBole data set of the training rows.
+
+    RecBole's own models ask it for more, by RecBole's names (`recbole_backend.datasets.ArrayBacked`).
+
+    Attributes:
+        interactions: the training rows, sorted by user, time and place in the log.
+        movies: DataFrame [title, year, decade, genre, director, writer] by item_ix, 1 to n_items - 1.
+        item_feat: the same columns as RecBole's models read them, the padding movie first.
+    """
+
+    interactions: Interactions
+    movies: pd.DataFrame
+    item_feat: Interaction
+
+    def without_padded_histories(self) -> Any:
+        """The same for a RecBole model that gets its histories another way, without a padded matrix of them."""
+
+
+class KnowledgeDataset(TrainDataset, Protocol):
+    """What a knowledge-aware model is built from.
+
+    Attributes:
+        head_entities: int64 [n], of the triples; the movies are the first entities, by item_ix.
+        relations: int64 [n].
+        tail_entities: int64 [n].
+        entity_num: entities, padding included.
+        kg_feat: the triples, by RecBole's names of their columns.
+        head_entity_field: RecBole's name of the heads.
+        tail_entity_field: RecBole's name of the tails.
+    """
+
+    head_entities: np.ndarray
+    relations: np.ndarray
+    tail_entities: np.ndarray
+    entity_num: int
+    kg_feat: Interaction
+    head_entity_field: str
+    tail_entity_field: str
+
+
+class SequenceDataset(TrainDataset, Protocol):
+    """What a sequence model is built from.
+
+    Attributes:
+        transform: RecBole's change to a training batch, a function of the data set and the batch.
+    """
+
+    transform: Callable[..., Interaction]
 
 
 class HistoryModel(GeneralRecommender):
@@ -29,7 +89,7 @@ class HistoryModel(GeneralRecommender):
     input_type = InputType.POINTWISE
     interactions: Interactions
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.interactions = dataset.interactions
         # The trainer and RecBole both expect something on a device.

@@ -18,7 +18,7 @@ from movierec_bench.ranking.factored_scores import Products
 from movierec_bench.ranking.top_k import Candidates, ScoreBlock, TopK, top_k
 from movierec_bench.recbole_backend.context_scores import context_scores, scores_at_once
 from movierec_bench.recbole_backend.datasets import padded_history
-from movierec_bench.recbole_backend.model_contract import EmbeddingModel
+from movierec_bench.recbole_backend.model_contract import EmbeddingModel, ModelConfig, TrainDataset
 from movierec_bench.recbole_backend.pairwise_scores import score_pairs
 from movierec_bench.recbole_backend.prefixes import latest_windows
 from movierec_bench.recbole_backend.sequence_datasets import ranking_columns
@@ -45,7 +45,7 @@ class Ranker:
 
     entry: ModelEntry
     model: Any
-    config: Any
+    config: ModelConfig
     items: Interaction
     known: np.ndarray
 
@@ -112,7 +112,7 @@ class Ranker:
         return score_block
 
 
-def _products(model: EmbeddingModel, entry: ModelEntry, config: Any, history: Interactions) -> Products:
+def _products(model: EmbeddingModel, entry: ModelEntry, config: ModelConfig, history: Interactions) -> Products:
     def users(user_ix: np.ndarray) -> torch.Tensor:
         with torch.no_grad():
             columns = _user_columns(entry, config, history, user_ix).to(config["device"])
@@ -122,7 +122,7 @@ def _products(model: EmbeddingModel, entry: ModelEntry, config: Any, history: In
     return Products(users, items, bias)
 
 
-def dataset_of(entry: ModelEntry, dataset: Any) -> Any:
+def dataset_of(entry: ModelEntry, dataset: TrainDataset) -> Any:
     """The data set a model is built from: without RecBole's padded histories where `give_history` brings others."""
     return dataset.without_padded_histories() if entry.history == "autoencoder" else dataset
 
@@ -159,7 +159,7 @@ def _replace_history_matrix(model: Any, history: Interactions) -> None:
     model.mask_mat = torch.arange(items.shape[1], device=model.device).view(1, -1)
 
 
-def _user_columns(entry: ModelEntry, config: Any, history: Interactions, user_ix: np.ndarray) -> Interaction:
+def _user_columns(entry: ModelEntry, config: ModelConfig, history: Interactions, user_ix: np.ndarray) -> Interaction:
     columns = {USER_FIELD: user_ix}
     if entry.history == "sequence":
         columns = ranking_columns(config, latest_windows(history, user_ix, config["MAX_ITEM_LIST_LENGTH"]))

@@ -12,6 +12,7 @@ from recbole.utils.enum_type import FeatureSource, FeatureType
 from movierec_bench.errors import ModelError
 from movierec_bench.recbole_backend.datasets import ArrayBacked
 from movierec_bench.recbole_backend.knowledge_vectors import KnowledgeVectors
+from movierec_bench.recbole_backend.model_contract import ModelConfig
 from movierec_bench.recbole_backend.prefixes import LENGTH_FIELD, LIST_SUFFIX
 from movierec_bench.schema import HEAD, ITEM_FIELD, RELATION, TAIL, TIME_FIELD, USER_FIELD
 
@@ -87,7 +88,7 @@ def negative_history(columns: dict[str, np.ndarray], sampler: Any, rng: np.rando
     return {"neg_" + _ITEM_LIST: np.where(items > 0, drawn, 0)}
 
 
-def ranking_columns(config: Any, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def ranking_columns(config: ModelConfig, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The columns of `latest_windows` as the model reads them when it ranks.
 
     SHAN wants its list padded on the left; RecBole's gives its ranking the one padded on the right, so that

@@ -9,6 +9,7 @@ from recbole.model.general_recommender.admmslim import ADMMSLIM
 
 from movierec_bench.models.parts.linear_model import TiledWeights
 from movierec_bench.models.parts.sparse_rows import RowReader
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 
 class QuietADMMSLIM(RowReader, ADMMSLIM):
@@ -18,7 +19,7 @@ class QuietADMMSLIM(RowReader, ADMMSLIM):
         Steck et al., WSDM 2020.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.weights = TiledWeights.of(self.item_similarity)
         self.offsets = self.item_means - self.item_means @ self.item_similarity if self.center_columns else None

@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 from movierec_bench.models.parts.linear_model import sparse_scores
 from movierec_bench.models.parts.parameters import choice, number_from, whole_number
 from movierec_bench.models.parts.sparse_rows import RowReader
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 _EPSILON = 1e-6  # RecBole's, in the denominators
 
@@ -32,7 +33,7 @@ class BlockAsymKNN(RowReader, AsymKNN):
 
     other_parameter_name = ["w"]
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         GeneralRecommender.__init__(self, config, dataset)  # RecBole's own goes on to make the matrix of all scores
         self.k = whole_number(config, "k")
         self.method = choice(config, "knn_method", ("item", "user"))

@@ -9,6 +9,7 @@ from recbole.model.general_recommender.convncf import ConvNCF
 from torch import nn
 
 from movierec_bench.errors import ConfigError
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 _PAIRS_A_STEP = 512  # whose maps stay in the processor's cache
 
@@ -26,7 +27,7 @@ class PatchConvNCF(ConvNCF):
         ConfigError: a kernel is not as wide as its stride, or does not divide the map it is given.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         width = self.embedding_size
         for kernel, stride in zip(self.cnn_kernels, self.cnn_strides):

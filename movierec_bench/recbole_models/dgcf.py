@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from recbole.model.general_recommender.dgcf import DGCF
 from scipy.sparse import csr_matrix
 
 from movierec_bench.models.parts.sparse_graph import SparseMatrix
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 
 class AnySizeDGCF(DGCF):
@@ -19,7 +18,7 @@ class AnySizeDGCF(DGCF):
         Wang et al., "Disentangled Graph Collaborative Filtering", SIGIR 2020.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.cor_batch_size: int = min(self.cor_batch_size, self.n_users, self.n_items)
 

@@ -11,6 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.models.parts.sparse_rows import RowReader, sample_zeros
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 
 class RowDMF(RowReader, DMF):
@@ -25,7 +26,7 @@ class RowDMF(RowReader, DMF):
 
     other_parameter_name: list[str] = []
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset.without_padded_histories())
         self.max_rating = 1.0
         self.negatives = config["train_neg_sample_args"]["sample_num"]

@@ -8,6 +8,7 @@ import torch
 from recbole.model.general_recommender.enmf import ENMF
 
 from movierec_bench.models.parts.sparse_rows import RowReader
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 
 class RowENMF(RowReader, ENMF):
@@ -20,7 +21,7 @@ class RowENMF(RowReader, ENMF):
         Chen et al., TOIS 2020, equation 8.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset.without_padded_histories())
         self.history = dataset.interactions.csr
 

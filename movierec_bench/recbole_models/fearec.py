@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import Any
 
 import numpy as np
 import torch
 from recbole.model.sequential_recommender.fearec import FEARec
 
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 from movierec_bench.recbole_backend.prefixes import LENGTH_FIELD, Prefixes
 from movierec_bench.schema import ITEM_FIELD
 
@@ -25,12 +25,12 @@ class GroupedFEARec(FEARec):
         Du et al., "Frequency Enhanced Hybrid Attention Network for Sequential Recommendation", SIGIR 2023.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         with contextlib.redirect_stdout(io.StringIO()):  # RecBole prints the frequencies of every layer
             super().__init__(config, dataset)
         self.dataset = _PrefixTable(Prefixes(dataset.interactions, self.max_seq_length))
 
-    def get_same_item_index(self, dataset: Any) -> dict[int, np.ndarray]:
+    def get_same_item_index(self, dataset: TrainDataset) -> dict[int, np.ndarray]:
         """Row numbers (int64) of the prefixes that each movie follows; called by RecBole's constructor."""
         rows = dataset.interactions
         targets = np.flatnonzero(np.arange(len(rows)) > rows.indptr[rows.user_ix])

@@ -9,6 +9,7 @@ from recbole.model.general_recommender.fism import FISM
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from movierec_bench.models.parts.sparse_rows import RowReader, sample_zeros
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 
 class RowFISM(RowReader, FISM):
@@ -24,7 +25,7 @@ class RowFISM(RowReader, FISM):
         ``len(H) ** -alpha`` times the sum of ``p_j q_i`` over the history H of all movies watched but i.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset.without_padded_histories())
         self.history = dataset.interactions.csr
         self.negatives = config["train_neg_sample_args"]["sample_num"]

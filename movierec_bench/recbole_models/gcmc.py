@@ -8,6 +8,7 @@ import torch
 from recbole.model.general_recommender.gcmc import GCMC
 
 from movierec_bench.models.parts.sparse_graph import FastGraph
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 
 class CachedGCMC(FastGraph, GCMC):
@@ -18,7 +19,7 @@ class CachedGCMC(FastGraph, GCMC):
         van den Berg et al., "Graph Convolutional Matrix Completion", KDD workshop 2018.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self._encoded: Optional[tuple[torch.Tensor, torch.Tensor]] = None
 

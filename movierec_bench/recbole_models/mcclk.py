@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from recbole.model.knowledge_aware_recommender.mcclk import MCCLK
+
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 
 class WholeGraphMCCLK(MCCLK):
@@ -12,7 +12,7 @@ class WholeGraphMCCLK(MCCLK):
 
     other_parameter_name = ["restore_user_e", "restore_entity_e"]
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         self.node_dropout_rate = config["node_dropout_rate"]
         super().__init__(config, dataset)
         self.restore_entity_e = None  # RecBole sets it when it first ranks, and reads it before

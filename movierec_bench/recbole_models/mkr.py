@@ -9,6 +9,7 @@ from recbole.model.init import xavier_normal_initialization
 from recbole.model.knowledge_aware_recommender.mkr import MKR, CrossCompressUnit
 from torch import nn
 
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 from movierec_bench.recbole_backend.pairwise_scores import score_pairs_of_ids
 
 
@@ -28,7 +29,7 @@ class VectorCrossCompressUnit(CrossCompressUnit):
 class FullSortMKR(MKR):
     """RecBole's MKR, which rates one pair at a time."""
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         units = [VectorCrossCompressUnit(self.embedding_size) for _ in range(len(self.cc_unit))]
         self.cc_unit: nn.Sequential = nn.Sequential(*units)

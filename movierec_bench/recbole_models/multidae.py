@@ -8,7 +8,7 @@ import torch
 from recbole.model.general_recommender.multidae import MultiDAE
 
 from movierec_bench.models.parts.sparse_rows import RowLinear, RowLists, RowReader, multinomial_loss
-from movierec_bench.recbole_backend.model_contract import EmbeddingModel
+from movierec_bench.recbole_backend.model_contract import EmbeddingModel, ModelConfig, TrainDataset
 
 
 class RowMultiDAE(RowReader, EmbeddingModel, MultiDAE):
@@ -21,7 +21,7 @@ class RowMultiDAE(RowReader, EmbeddingModel, MultiDAE):
     encoder: Any  # RecBole's MLPLayers, then what follows its first layer
     decoder: Any
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset.without_padded_histories())
         self.history = dataset.interactions.csr
         _, linear, *later = self.encoder.mlp_layers  # the first is a dropout of nothing

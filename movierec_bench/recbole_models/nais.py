@@ -9,6 +9,7 @@ from recbole.model.general_recommender.nais import NAIS
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from movierec_bench.models.parts.sparse_rows import RowReader, sample_zeros
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 from movierec_bench.recbole_models.fism import leave_one_out_scores, profile_scores
 
 _PAIRS_AT_ONCE = 200_000  # pairs of movies whose attention is computed in one go: 50 MB at 64 factors
@@ -34,7 +35,7 @@ class TableNAIS(RowReader, NAIS):
 
     other_parameter_name = ["as_fism"]
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset.without_padded_histories())
         self.history = dataset.interactions.csr
         self.negatives = config["train_neg_sample_args"]["sample_num"]

@@ -13,6 +13,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from movierec_bench.models.parts.parameters import number, number_from, whole_number
 from movierec_bench.models.parts.sparse_rows import RowReader
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 
 class FoldInNCEPLRec(RowReader, NCEPLRec):
@@ -24,7 +25,7 @@ class FoldInNCEPLRec(RowReader, NCEPLRec):
 
     other_parameter_name = ["projection", "weights"]
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         GeneralRecommender.__init__(self, config, dataset)  # RecBole's own does the whole work here
         self.dummy_param = torch.nn.Parameter(torch.zeros(1))
         self.history = dataset.interactions.csr

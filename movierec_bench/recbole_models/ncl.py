@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from recbole.model.general_recommender.ncl import NCL
@@ -11,6 +9,7 @@ from sklearn.cluster import MiniBatchKMeans
 from torch.nn.functional import normalize
 
 from movierec_bench.models.parts.sparse_graph import FastGraph
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 
 class KMeansNCL(FastGraph, NCL):
@@ -21,7 +20,7 @@ class KMeansNCL(FastGraph, NCL):
         Learning", WWW 2022.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.seed = config["seed"]
 

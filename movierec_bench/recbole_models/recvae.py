@@ -8,7 +8,7 @@ import torch
 from recbole.model.general_recommender.recvae import Encoder, RecVAE, log_norm_pdf, swish
 
 from movierec_bench.models.parts.sparse_rows import RowLinear, RowLists, RowReader, multinomial_loss
-from movierec_bench.recbole_backend.model_contract import EmbeddingModel
+from movierec_bench.recbole_backend.model_contract import EmbeddingModel, ModelConfig, TrainDataset
 
 
 class RowRecVAE(RowReader, EmbeddingModel, RecVAE):
@@ -21,7 +21,7 @@ class RowRecVAE(RowReader, EmbeddingModel, RecVAE):
     encoder: Any
     decoder: Any
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset.without_padded_histories())
         self.history = dataset.interactions.csr
         self.encoder = _RowEncoder(self.encoder)

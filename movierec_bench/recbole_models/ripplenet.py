@@ -12,6 +12,7 @@ from recbole.model.knowledge_aware_recommender.ripplenet import RippleNet
 
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.models.parts.relation_matrices import times_matrix_of
+from movierec_bench.recbole_backend.model_contract import KnowledgeDataset, ModelConfig
 
 _PAIRS_A_STEP = 65_536
 
@@ -31,7 +32,7 @@ class TableRippleNet(RippleNet):
         Wang et al., CIKM 2018.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: KnowledgeDataset) -> None:
         self._graph = _Triples(dataset)
         self._seed = config["seed"]
         self._history = dataset.interactions
@@ -133,7 +134,7 @@ class _Triples:
         starts: int64 [n_entities + 1], where the triples of each head begin.
     """
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: KnowledgeDataset) -> None:
         heads = dataset.head_entities
         order = np.argsort(heads, kind="stable")
         self.triples = np.stack([heads, dataset.relations, dataset.tail_entities])[:, order]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from recbole.model.general_recommender.simplex import SimpleX
 
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.recbole_backend.datasets import padded_history
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 
 class LatestSimpleX(SimpleX):
@@ -17,7 +16,7 @@ class LatestSimpleX(SimpleX):
         Mao et al., "SimpleX: A Simple and Strong Baseline for Collaborative Filtering", CIKM 2021.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.rows_read = config["history_len"]
 

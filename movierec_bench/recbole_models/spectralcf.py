@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from recbole.model.general_recommender.spectralcf import SpectralCF
 from scipy.sparse import csr_matrix, identity
 
 from movierec_bench.models.parts.sparse_graph import SparseMatrix, random_walk_laplacian
+from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 
 class FastSpectralCF(SpectralCF):
@@ -18,7 +17,7 @@ class FastSpectralCF(SpectralCF):
         Zheng et al., "Spectral Collaborative Filtering", RecSys 2018.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         laplacian: csr_matrix = random_walk_laplacian(self.interaction_matrix)
         self.A_hat = SparseMatrix(laplacian + identity(laplacian.shape[0], format="csr")).to(self.device)

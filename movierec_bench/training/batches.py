@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Optional, Protocol
+from typing import Optional, Protocol
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from recbole.utils import InputType
 
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.errors import ConfigError
+from movierec_bench.recbole_backend.model_contract import ModelConfig, SequenceDataset
 from movierec_bench.recbole_backend.prefixes import Prefixes
 from movierec_bench.recbole_backend.sequence_datasets import negative_history
 from movierec_bench.schema import ITEM_FIELD, LABEL_FIELD, USER_FIELD
@@ -47,7 +48,7 @@ class NegativeSampler:
             self._cumulative = np.cumsum(weights) / weights.sum()
 
     @classmethod
-    def from_config(cls, rows: Interactions, config: Any) -> Optional[NegativeSampler]:
+    def from_config(cls, rows: Interactions, config: ModelConfig) -> Optional[NegativeSampler]:
         """As ``train_neg_sample_args`` says; None when it asks for no negatives."""
         settings = config["train_neg_sample_args"]
         if settings["distribution"] == "none":
@@ -113,7 +114,7 @@ class InteractionBatches:
     a slow model would otherwise not finish its first epoch within a budget.
     """
 
-    def __init__(self, rows: Interactions, config: Any, sampler: Optional[NegativeSampler]) -> None:
+    def __init__(self, rows: Interactions, config: ModelConfig, sampler: Optional[NegativeSampler]) -> None:
         self._rows = rows
         self._rows_per_epoch = config["rows_per_epoch"] or len(rows)
         self._layout = NegativeLayout(config, sampler)
@@ -149,7 +150,7 @@ class SequenceBatches:
     by batch.
     """
 
-    def __init__(self, dataset: Any, config: Any, sampler: Optional[NegativeSampler]) -> None:
+    def __init__(self, dataset: SequenceDataset, config: ModelConfig, sampler: Optional[NegativeSampler]) -> None:
         self._dataset = dataset
         self._prefixes = Prefixes(dataset.interactions, config["MAX_ITEM_LIST_LENGTH"])
         self._per_user = config["prefixes_per_user"]
@@ -175,7 +176,7 @@ class NegativeLayout:
     ``train_batch_size`` counts the rows that result.
     """
 
-    def __init__(self, config: Any, sampler: Optional[NegativeSampler]) -> None:
+    def __init__(self, config: ModelConfig, sampler: Optional[NegativeSampler]) -> None:
         self._sampler = sampler
         self._pairwise = config["MODEL_INPUT_TYPE"] == InputType.PAIRWISE
         self._negative_field = config["NEG_PREFIX"] + ITEM_FIELD

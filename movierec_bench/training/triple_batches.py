@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain, repeat
-from typing import Any
 
 import numpy as np
 import torch
 from recbole.data.interaction import Interaction
 
+from movierec_bench.recbole_backend.model_contract import KnowledgeDataset, ModelConfig
 from movierec_bench.training.batches import Batches
 
 _REDRAWS = 100  # a tail that is still a true one after so many draws belongs to a head linked to nearly everything
@@ -54,7 +54,7 @@ class TripleBatches:
         config: its RecBole Config; ``train_batch_size`` counts triples here, as in RecBole.
     """
 
-    def __init__(self, dataset: Any, config: Any) -> None:
+    def __init__(self, dataset: KnowledgeDataset, config: ModelConfig) -> None:
         self._triples: Interaction = dataset.kg_feat
         self._head_field = dataset.head_entity_field
         self._negative_field = config["NEG_PREFIX"] + dataset.tail_entity_field

@@ -254,7 +254,7 @@ def test_attributes_by_hand() -> None:
         def __len__(self) -> int:
             return 4
 
-    dataset = SimpleNamespace(get_item_feature=lambda: Features(features))
+    dataset = SimpleNamespace(item_feat=Features(features))
     table = attribute_table(dataset, ["genre", "writer", "director"], min_movies=2)
     assert table.int().tolist() == [[0, 0], [1, 1], [1, 0], [1, 1]]  # genre 2 and director 1; nobody has a writer
     assert attribute_table(dataset, ["genre"], 1).int().tolist() == [[0, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1]]

@@ -9,7 +9,7 @@ import torch
 
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.models.parts.pair_features import PairFeatures
-from movierec_bench.recbole_backend.model_contract import HistoryModel
+from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
 
 _PAIRS_A_STEP = 400_000
 
@@ -26,7 +26,7 @@ class BoostedTrees(HistoryModel):
 
     booster: Optional[Any]
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self._movies = dataset.movies
         self._features = PairFeatures(self.interactions, self._movies)

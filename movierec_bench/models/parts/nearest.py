@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.models.parts.linear_model import sparse_scores
 from movierec_bench.models.parts.parameters import choice, whole_number
-from movierec_bench.recbole_backend.model_contract import HistoryModel
+from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
 
 _ROWS_A_BLOCK = 2048  # rows whose similarities to all others are in memory at once
 _TILE = 1024  # users whose counters are added up together, one byte each
@@ -31,7 +31,7 @@ class UserNeighbourModel(HistoryModel):
     similarities; ``method: weighted`` by the sum of the similarities alone.
     """
 
-    def __init__(self, config: Any, dataset: Any) -> None:
+    def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
         self.k = whole_number(config, "k")
         self.method = choice(config, "method", (VOTING, WEIGHTED))

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from movierec_bench.errors import ConfigError
+from movierec_bench.recbole_backend.model_contract import ModelConfig
 
 
-def choice(config: Any, key: str, allowed: Sequence[str]) -> str:
+def choice(config: ModelConfig, key: str, allowed: Sequence[str]) -> str:
     """One of ``allowed``. Raises ConfigError for anything else."""
     value = config[key]
     if value not in allowed:
@@ -16,7 +17,7 @@ def choice(config: Any, key: str, allowed: Sequence[str]) -> str:
     return str(value)
 
 
-def whole_number(config: Any, key: str, lowest: int = 1) -> int:
+def whole_number(config: ModelConfig, key: str, lowest: int = 1) -> int:
     """An integer of at least ``lowest``. Raises ConfigError for anything else."""
     value = config[key]
     if not _is_integer(value) or value < lowest:
@@ -24,7 +25,7 @@ def whole_number(config: Any, key: str, lowest: int = 1) -> int:
     return int(value)
 
 
-def number(config: Any, key: str, above: float) -> float:
+def number(config: ModelConfig, key: str, above: float) -> float:
     """A finite number greater than ``above``. Raises ConfigError for anything else."""
     value = config[key]
     if not _is_number(value) or not above < value < float("inf"):
@@ -32,7 +33,7 @@ def number(config: Any, key: str, above: float) -> float:
     return float(value)
 
 
-def number_from(config: Any, key: str, lowest: float) -> float:
+def number_from(config: ModelConfig, key: str, lowest: float) -> float:
     """A finite number of at least ``lowest``. Raises ConfigError for anything else."""
     value = config[key]
     if not _is_number(value) or not lowest <= value < float("inf"):
@@ -40,7 +41,7 @@ def number_from(config: Any, key: str, lowest: float) -> float:
     return float(value)
 
 
-def whole_numbers(config: Any, key: str) -> list[int]:
+def whole_numbers(config: ModelConfig, key: str) -> list[int]:
     """A list of at least one positive integer. Raises ConfigError for anything else."""
     value = config[key]
     if not isinstance(value, (list, tuple)) or not value or not all(_is_integer(v) and v >= 1 for v in value):
@@ -48,7 +49,7 @@ def whole_numbers(config: Any, key: str) -> list[int]:
     return [int(v) for v in value]
 
 
-def flag(config: Any, key: str) -> bool:
+def flag(config: ModelConfig, key: str) -> bool:
     """True or False. Raises ConfigError for anything else."""
     value = config[key]
     if not isinstance(value, bool):
@@ -64,5 +65,5 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _refused(config: Any, key: str, value: Any, expected: str) -> ConfigError:
+def _refused(config: ModelConfig, key: str, value: Any, expected: str) -> ConfigError:
     return ConfigError(f"{config['model']}: {key} is {value!r}; expected {expected}; change it in the model's YAML")

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from recbole.data.interaction import Interaction
 
+from movierec_bench.recbole_backend.model_contract import ModelConfig
 from movierec_bench.training.batches import Batches
 from movierec_bench.training.schemes.base import PlainScheme, Scheme, build_optimizer, train_pass
 from movierec_bench.training.triple_batches import KnowledgeBatches
@@ -22,7 +23,7 @@ class RecVAEScheme(Scheme):
         Shenbin et al., WSDM 2020, section 3.4; RecBole's RecVAETrainer.
     """
 
-    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+    def __init__(self, config: ModelConfig, model: Any, budget: Optional[float] = None) -> None:
         super().__init__(config, model, budget)
         self._encoder = build_optimizer(config, model.encoder.parameters())
         self._decoder = build_optimizer(config, model.decoder.parameters())
@@ -56,7 +57,7 @@ class NCLScheme(PlainScheme):
         Lin et al., WWW 2022, section 3.5; RecBole's NCLTrainer.
     """
 
-    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+    def __init__(self, config: ModelConfig, model: Any, budget: Optional[float] = None) -> None:
         super().__init__(config, model, budget)
         self._epoch = 0
 
@@ -72,7 +73,7 @@ class NCLScheme(PlainScheme):
 class _KnowledgeScheme(Scheme):
     """One optimiser for passes over the interactions and passes over the triples."""
 
-    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+    def __init__(self, config: ModelConfig, model: Any, budget: Optional[float] = None) -> None:
         super().__init__(config, model, budget)
         self._optimizer = build_optimizer(config, model.parameters())
         self._epochs_done = 0

@@ -18,6 +18,7 @@ import torch
 from recbole.data.interaction import Interaction
 
 from movierec_bench.errors import ConfigError, ModelError
+from movierec_bench.recbole_backend.model_contract import ModelConfig
 from movierec_bench.settings.catalog import ModelEntry
 from movierec_bench.training.batches import Batches
 
@@ -31,7 +32,7 @@ class Scheme(ABC):
         budget: seconds of training that stages share out; None: no limit.
     """
 
-    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+    def __init__(self, config: ModelConfig, model: Any, budget: Optional[float] = None) -> None:
         self._config = config
         self._model = model
         self._budget = budget
@@ -64,7 +65,7 @@ class Scheme(ABC):
         return {}
 
 
-def build_scheme(entry: ModelEntry, config: Any, model: Any, budget: Optional[float]) -> Scheme:
+def build_scheme(entry: ModelEntry, config: ModelConfig, model: Any, budget: Optional[float]) -> Scheme:
     """The scheme the catalogue names, with ``budget`` seconds to share out. Raises ConfigError for an unknown one."""
     if entry.scheme not in SCHEMES:
         raise ConfigError(f"{entry.path}: 'catalog.scheme' is {entry.scheme!r}; expected one of {', '.join(SCHEMES)}")
@@ -76,7 +77,7 @@ def build_scheme(entry: ModelEntry, config: Any, model: Any, budget: Optional[fl
 class PlainScheme(Scheme):
     """One optimiser, one pass over the batches, ``calculate_loss`` at each."""
 
-    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+    def __init__(self, config: ModelConfig, model: Any, budget: Optional[float] = None) -> None:
         super().__init__(config, model, budget)
         self._optimizer = build_optimizer(config, model.parameters())
 
@@ -104,7 +105,7 @@ SCHEMES: Mapping[str, str] = {
 
 
 def train_pass(
-    config: Any,
+    config: ModelConfig,
     model: Any,
     loss_of: Callable[[Interaction], Any],
     optimizer: torch.optim.Optimizer,
@@ -140,7 +141,7 @@ def train_pass(
     return total / max(steps, 1)
 
 
-def check_loss(config: Any, loss: float, where: str) -> None:
+def check_loss(config: ModelConfig, loss: float, where: str) -> None:
     """Raises ModelError, saying where, for a loss that is not finite."""
     if not math.isfinite(loss):
         raise ModelError(
@@ -150,7 +151,7 @@ def check_loss(config: Any, loss: float, where: str) -> None:
 
 
 def build_optimizer(
-    config: Any, parameters: Iterable[torch.nn.Parameter], rate_key: str = "learning_rate"
+    config: ModelConfig, parameters: Iterable[torch.nn.Parameter], rate_key: str = "learning_rate"
 ) -> torch.optim.Optimizer:
     """The optimiser ``learner`` names, at the rate ``rate_key`` names.
 

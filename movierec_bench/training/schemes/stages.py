@@ -8,6 +8,7 @@ from typing import Any, Optional
 import numpy as np
 import torch
 
+from movierec_bench.recbole_backend.model_contract import ModelConfig
 from movierec_bench.training.batches import Batches
 from movierec_bench.training.schemes.base import PlainScheme, Scheme, build_optimizer, train_pass
 
@@ -22,7 +23,7 @@ class RaCTScheme(Scheme):
         Lobel et al., ICLR 2020, algorithm 1; RecBole runs each stage by hand, through files.
     """
 
-    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+    def __init__(self, config: ModelConfig, model: Any, budget: Optional[float] = None) -> None:
         super().__init__(config, model, budget)
         self._epoch = 0
         model.metrics_k = min(model.metrics_k, model.n_items)  # RecBole's NDCG wants that many movies
@@ -64,7 +65,7 @@ class NAISScheme(Scheme):
         He et al., TKDE 2018, section 3.4.
     """
 
-    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+    def __init__(self, config: ModelConfig, model: Any, budget: Optional[float] = None) -> None:
         super().__init__(config, model, budget)
         self._optimizer = build_optimizer(config, model.parameters(), "fism_learning_rate")
         self._epoch = 0
@@ -96,7 +97,7 @@ class DistillationScheme(Scheme):
     runs do. Between epochs the model is in its last phase, so that what is ranked, validated or kept is the student.
     """
 
-    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+    def __init__(self, config: ModelConfig, model: Any, budget: Optional[float] = None) -> None:
         super().__init__(config, model, budget)
         self._done = {TEACHER: 0, DISTILLATION: 0, FINETUNING: 0}
         self._deadline = self._end_of_share(config["teacher_share"])
@@ -151,7 +152,7 @@ class S3RecScheme(PlainScheme):
     without which the model ranks at random. RecBole saves the model, makes another for the second stage and loads it.
     """
 
-    def __init__(self, config: Any, model: Any, budget: Optional[float] = None) -> None:
+    def __init__(self, config: ModelConfig, model: Any, budget: Optional[float] = None) -> None:
         super().__init__(config, model, budget)
         self._epochs = 0
         self._deadline = self._end_of_share(config["pretrain_share"])
