@@ -8,20 +8,22 @@ end of the log and how many are drawn from what is left. What nobody took trains
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
 import numpy as np
 import pandas as pd
 
+from movierec_bench.data.vocabulary import Vocabulary
 from movierec_bench.errors import DataError
-from movierec_bench.schema import INTERACTION_COLUMNS, TIME, USER
+from movierec_bench.schema import INTERACTION_COLUMNS, ITEM, TIME, USER
 from movierec_bench.settings.protocol import Protocol
 
 TRAIN, VALID, TEST, SHOWN = 0, 1, 2, 3
-_FILES = ("train", "valid", "test")
-_SHOWN_FILE = "shown"  # there only where rows are shown
+_TRAIN, _VALID, _TEST = _FILES = ("train", "valid", "test")
+_SHOWN = "shown"  # a file only where rows are shown
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,35 @@ class Split:
         test: The same, held out for the leaderboard.
         shown: Rows of users held out whole: read and masked when such a user is ranked, and fitted by nobody before the
             refit on every row. None under most protocols.
+        places: Of each of these parts, the places of its rows in the log, int64, by the part's name. None where the log
+            is not at hand, as `read_split` leaves it; `in_order_of` finds them.
     """
 
     train: pd.DataFrame
     valid: pd.DataFrame
     test: pd.DataFrame
     shown: Optional[pd.DataFrame] = None
+    places: Optional[Mapping[str, np.ndarray]] = None
+
+    def in_order_of(self, log: pd.DataFrame, vocabulary: Vocabulary) -> Split:
+        """The same split, whose parts can be joined in the order of the log.
+
+        The files of a split do not say how rows of different parts follow one another within one second, and sequence
+        models read that order.
+
+        Args:
+            log: DataFrame [user, item, time], the rows that were split, in file order; a user has a movie once.
+            vocabulary: Of the log.
+
+        Raises:
+            DataError: A row of the split is not in the log.
+        """
+        pairs = _pairs(log, vocabulary)
+        by_pair = np.argsort(pairs, kind="stable")
+        parts = self._parts()
+        return replace(
+            self, places={name: _places(_pairs(rows, vocabulary), pairs, by_pair) for name, rows in parts.items()}
+        )
 
     def seen(self, part: str) -> pd.DataFrame:
         """The rows that are masked, and that models may read, when ``part`` is ranked.
@@ -48,10 +73,8 @@ class Split:
             part: "valid", "test", or "full": after the refit on every row.
         """
         if part == "valid":
-            return _joined(self.train, self._shown_to(self.valid))
-        if part == "test":
-            return _joined(self.train, self.valid, self.shown)
-        return _joined(self.train, self.valid, self.test, self.shown)
+            return self._joined({_TRAIN: self.train, **self._shown_to(self.valid)})
+        return self._joined({name: rows for name, rows in self._parts().items() if name != _TEST or part != _TEST})
 
     def fitted(self, part: str) -> pd.DataFrame:
         """The rows a model is fitted on that ranks ``part``, "valid", "test" or "full".
@@ -61,26 +84,56 @@ class Split:
         if part == "valid":
             return self.train
         if part == "test":
-            return _joined(self.train, self.valid, self._shown_to(self.valid))
+            return self._joined({_TRAIN: self.train, _VALID: self.valid, **self._shown_to(self.valid)})
         return self.seen(part)
 
-    def _shown_to(self, held_out: pd.DataFrame) -> Optional[pd.DataFrame]:
-        """The shown rows of the users of ``held_out``."""
-        return None if self.shown is None else self.shown[self.shown[USER].isin(held_out[USER])]
+    def _parts(self) -> dict[str, pd.DataFrame]:
+        parts = {_TRAIN: self.train, _VALID: self.valid, _TEST: self.test, _SHOWN: self.shown}
+        return {name: rows for name, rows in parts.items() if rows is not None}
+
+    def _shown_to(self, held_out: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """The shown rows of the users of ``held_out``, where any rows are shown."""
+        return {} if self.shown is None else {_SHOWN: self.shown[self.shown[USER].isin(held_out[USER])]}
+
+    def _joined(self, parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+        """Rows of several parts, each indexed from 0, in the order of the log."""
+        if len(parts) == 1:
+            return next(iter(parts.values()))
+        if self.places is None:
+            raise DataError(
+                f"the parts {', '.join(parts)} of a split are joined in the order of the log, which was not given; "
+                "expected split.in_order_of(log, vocabulary) first"
+            )
+        places = np.concatenate([self.places[name][rows.index] for name, rows in parts.items()])
+        return pd.concat(list(parts.values()), ignore_index=True).iloc[np.argsort(places)].reset_index(drop=True)
 
 
-def _joined(*parts: Optional[pd.DataFrame]) -> pd.DataFrame:
-    there = [part for part in parts if part is not None]
-    return there[0] if len(there) == 1 else pd.concat(there, ignore_index=True)
+def _pairs(rows: pd.DataFrame, vocabulary: Vocabulary) -> np.ndarray:
+    """Int64 [n], a number a pair of user and movie."""
+    user_ix, item_ix = vocabulary.user_ix(rows[USER].to_numpy()), vocabulary.item_ix(rows[ITEM].to_numpy())
+    return user_ix * vocabulary.n_item_ix + item_ix
+
+
+def _places(wanted: np.ndarray, pairs: np.ndarray, by_pair: np.ndarray) -> np.ndarray:
+    """Int64 [n], where in ``pairs``, which ``by_pair`` sorts, each of ``wanted`` stands."""
+    found = np.minimum(np.searchsorted(pairs, wanted, sorter=by_pair), len(pairs) - 1)
+    places = by_pair[found]
+    strange = int((pairs[places] != wanted).sum())
+    if strange:
+        raise DataError(
+            f"{strange} rows of the split are not in the data set; expected the rows it was made of; "
+            "run again with --fresh to make the split anew"
+        )
+    return places
 
 
 def parted(interactions: pd.DataFrame, part: np.ndarray) -> Split:
     """The split in which each row is of the part that ``part`` (int8 [n]: TRAIN, VALID, TEST or SHOWN) says."""
     columns = interactions[list(INTERACTION_COLUMNS)]
-    train, valid, test, shown = (
-        columns[part == number].reset_index(drop=True) for number in (TRAIN, VALID, TEST, SHOWN)
-    )
-    return Split(train=train, valid=valid, test=test, shown=shown if len(shown) else None)
+    numbers = {_TRAIN: TRAIN, _VALID: VALID, _TEST: TEST, _SHOWN: SHOWN}
+    places = {name: np.flatnonzero(part == number) for name, number in numbers.items()}
+    train, valid, test, shown = (columns.iloc[rows].reset_index(drop=True) for rows in places.values())
+    return Split(train=train, valid=valid, test=test, shown=shown if len(shown) else None, places=places)
 
 
 def make_split(interactions: pd.DataFrame, protocol: Protocol) -> Split:
@@ -140,7 +193,7 @@ def write_split(split: Split, folder: Path) -> None:
         folder: Made if it does not exist.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*_FILES, *([_SHOWN_FILE] if split.shown is not None else [])):
+    for name in (*_FILES, *([_SHOWN] if split.shown is not None else [])):
         unfinished = folder / f"{name}.parquet.part"
         getattr(split, name).to_parquet(unfinished, index=False)
         os.replace(unfinished, folder / f"{name}.parquet")
@@ -158,11 +211,12 @@ def read_split(folder: Path) -> Split:
 
 def read_known(folder: Path) -> pd.DataFrame:
     """What is known of the users: the training rows, and those shown of users held out whole."""
-    return _joined(read_part(folder, "train"), _read_shown(folder))
+    train, shown = read_part(folder, _TRAIN), _read_shown(folder)
+    return train if shown is None else pd.concat([train, shown], ignore_index=True)  # no user has rows in both
 
 
 def _read_shown(folder: Path) -> Optional[pd.DataFrame]:
-    return read_part(folder, _SHOWN_FILE) if (folder / f"{_SHOWN_FILE}.parquet").is_file() else None
+    return read_part(folder, _SHOWN) if (folder / f"{_SHOWN}.parquet").is_file() else None
 
 
 def read_part(folder: Path, name: str) -> pd.DataFrame:

@@ -50,7 +50,8 @@ def bench_model(job: Job, send: Send) -> None:
 
     clock = _Clock(send, job.kept)
     with clock.phase("load"):
-        data, split = read_atomic(job.dataset), read_split(RunFolder(job.run).split)
+        data = read_atomic(job.dataset)
+        split = read_split(RunFolder(job.run).split).in_order_of(data.interactions, data.vocabulary)
     status = job.kept
     with scratch_folder() as scratch:
         settings = FitSettings(seed=job.seed, scratch=scratch, budget=job.budget)
