@@ -50,19 +50,19 @@ def bootstrap_interval(
 
 
 def paired_tests(per_user_by_model: dict[str, pd.DataFrame], reference: str) -> pd.DataFrame:
-    """Is each model's mean recall@10 different from the reference's, over the same users?
+    """Is each model's mean recall@10 different from that of a reference chosen beforehand, over the same users?
 
     The paired t test: it tests the difference of means, which is what the board shows, and agrees with the
-    sign-flip permutation test at hundreds of users without needing draws, whose p-values could not go below one
-    in their number and so not survive the correction for a hundred models. Wilcoxon's test is about something
-    else, and most differences here are 0, which it discards.
+    sign-flip permutation test at hundreds of users without needing draws. Wilcoxon's test is about something
+    else, and most differences here are 0, which it discards. Where the reference is the best of many, chosen by these
+    very results, `confidence_set` is the test.
 
     Args:
         per_user_by_model: For each model what :func:`per_user` returned, all for the same held-out rows.
-        reference: The model to compare with, usually the best.
+        reference: The model to compare with.
 
     Returns:
-        DataFrame [model, difference, p_value, p_holm], a row for each other model in the given order;
+        DataFrame [model, difference, p_value], a row for each other model in the given order;
         difference is the model's mean minus the reference's. p_value is 1 where no user differs, and where
         there is only one user.
 
@@ -71,7 +71,7 @@ def paired_tests(per_user_by_model: dict[str, pd.DataFrame], reference: str) -> 
 
     Source:
         Smucker, Allan, Carterette, A Comparison of Statistical Significance Tests for Information Retrieval
-        Evaluation (CIKM 2007); Holm, A Simple Sequentially Rejective Multiple Test Procedure (1979).
+        Evaluation (CIKM 2007).
     """
     if reference not in per_user_by_model:
         raise DataError(f"no scores of {reference!r}; expected one of {', '.join(per_user_by_model)}")
@@ -84,25 +84,8 @@ def paired_tests(per_user_by_model: dict[str, pd.DataFrame], reference: str) -> 
             "model": models,
             "difference": np.array([difference.mean() for difference in differences], dtype=np.float64),
             "p_value": p_values,
-            "p_holm": holm(p_values),
         }
     )
-
-
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """Holm's corrected p-values: of m, the i-th smallest times m - i + 1, never below a smaller one's, at most 1.
-
-    Args:
-        p_values: float [m].
-
-    Returns:
-        float64 [m], in the order of ``p_values``.
-    """
-    order = np.argsort(p_values, kind="stable")
-    stepped = p_values[order] * np.arange(len(p_values), 0, -1)
-    corrected = np.empty(len(p_values), dtype=np.float64)
-    corrected[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
-    return corrected
 
 
 def _differences(model: str, scored: pd.DataFrame, reference: str, base: pd.Series) -> np.ndarray:

@@ -15,7 +15,15 @@ import jinja2
 import pandas as pd
 
 from movierec_bench.errors import ConfigError, DataError
-from movierec_bench.evaluation.statistics import paired_tests
+from movierec_bench.evaluation.confidence_set import (
+    DIFFERENCE,
+    HIGH,
+    LEVEL,
+    LOW,
+    P_BEST,
+    TESTS_COLUMNS,
+    compare_with_best,
+)
 from movierec_bench.reports.segment_board import SegmentBoard, build_segment_board
 from movierec_bench.reports.user_segments import GOOD
 from movierec_bench.runs.files import write_csv, write_text
@@ -54,7 +62,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FILTER = "filter"
-DIFFERENCE, P_VALUE, P_HOLM = "difference", "p_value", "p_holm"  # columns of scoring.paired_tests
+MAY_BE_BEST = "may_be_best"  # "yes" or "no" for every model that was compared
+YES, NO = "yes", "no"
 
 UNFINISHED = "unfinished"  # shown for a folder without a status: in training, or its process was killed
 STALE = "stale"  # a mix whose members were redone since
@@ -62,7 +71,7 @@ BOARD_STATES = (*STATES, UNFINISHED, STALE)
 BOARD_FAMILIES = (*FAMILIES, ENSEMBLE)
 
 _COUNTS = (PLACE, USERS, MISSING_USERS, EPOCHS)
-_TEXTS = (MODEL, FAMILY, SOURCE, STATUS, ERROR, FILTER)
+_TEXTS = (MODEL, FAMILY, SOURCE, STATUS, ERROR, FILTER, MAY_BE_BEST)
 _FRACTIONS = (*METRICS, CI_LOW, CI_HIGH, COVERAGE)
 _BEST_FIRST = (*METRICS, CI_LOW, CI_HIGH, COVERAGE)  # sorted from the largest; all others from the smallest
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -73,8 +82,9 @@ class Board:
     """The models of one run, best first.
 
     Args:
-        table: one row a model, ``schema.BOARD_COLUMNS`` and then the filter and the corrected p-value.
-        tests: paired test of each placed model against ``best``: model, difference, p_value, p_holm.
+        table: one row a model, ``schema.BOARD_COLUMNS`` and then the filter, the p-value of being among the best, and
+            whether the model may be the best.
+        tests: each placed model beside ``best``: model, difference with its interval, p_best.
         best: the model in first place; None where no model was scored.
         manifest: what the run rests on.
         folder: the run's folder.
@@ -89,6 +99,11 @@ class Board:
     tracking: Optional[str] = None
 
     @property
+    def contenders(self) -> list[str]:
+        """The models that may be the best, by place; empty where none was scored."""
+        return [] if self.best is None else [self.best, *self.tests.loc[self.tests[P_BEST] >= LEVEL, MODEL]]
+
+    @property
     def failed(self) -> bool:
         """Whether a model of this board failed."""
         return bool((self.table[STATUS] == FAILED).any())
@@ -98,7 +113,7 @@ class Board:
         return self.table.copy()
 
     def to_markdown(self) -> str:
-        """The board, the paired tests and their origin as GitHub-flavoured Markdown."""
+        """The board, the comparison with the best and their origin as GitHub-flavoured Markdown."""
         return _render("leaderboard.md", self, markdown_cell)
 
     def to_html(self) -> str:
@@ -212,9 +227,16 @@ def build_board(run: RunFolder) -> Board:
     table = _placed(pd.DataFrame([_row(run, folder) for folder in folders], columns=[*BOARD_COLUMNS, FILTER]))
     placed = table.loc[table[PLACE].notna(), MODEL].tolist()
     best = placed[0] if placed else None
-    tests = _paired_tests({folder.name: folder for folder in folders}, placed)
-    table[P_HOLM] = table[MODEL].map(tests.set_index(MODEL)[P_HOLM]).astype(float)
-    return Board(table, tests, best, manifest, run.path)
+    compared = _compared({folder.name: folder for folder in folders}, placed, manifest.seed)
+    table[P_BEST] = table[MODEL].map(compared.set_index(MODEL)[P_BEST]).astype(float)
+    table[MAY_BE_BEST] = [_may_be_best(p_best) for p_best in table[P_BEST]]
+    return Board(table, compared[compared[MODEL] != best].reset_index(drop=True), best, manifest, run.path)
+
+
+def _may_be_best(p_best: float) -> str:
+    if math.isnan(p_best):
+        return ""
+    return YES if p_best >= LEVEL else NO
 
 
 def _row(run: RunFolder, folder: ModelFolder) -> dict[str, Any]:
@@ -251,21 +273,20 @@ def _placed(rows: pd.DataFrame) -> pd.DataFrame:
     """``rows`` typed, sorted, and numbered from 1 as far as models were scored to the end."""
     rows = rows.astype(dict.fromkeys(_COUNTS, "Int64"))
     rows = rows.astype({c: float for c in rows.columns if c not in _COUNTS + _TEXTS})
-    rows[list(_TEXTS)] = rows[list(_TEXTS)].astype(object).where(rows[list(_TEXTS)].notna(), "")
+    texts = [column for column in _TEXTS if column in rows]
+    rows[texts] = rows[texts].astype(object).where(rows[texts].notna(), "")
     ended = rows[STATUS].isin((DONE, BUDGET)) & rows[MAIN_METRIC].notna()
     ranked = rows[ended].sort_values([MAIN_METRIC, MODEL], ascending=[False, True])
     ranked[PLACE] = pd.array(range(1, len(ranked) + 1), dtype="Int64")
     return pd.concat([ranked, rows[~ended].sort_values(MODEL)], ignore_index=True)
 
 
-def _paired_tests(folders: dict[str, ModelFolder], placed: Sequence[str]) -> pd.DataFrame:
-    """Each placed model against the first; models without stored per-user results are left out."""
+def _compared(folders: dict[str, ModelFolder], placed: Sequence[str], seed: int) -> pd.DataFrame:
+    """All placed models beside the first; those without stored per-user results are left out."""
     stored = [name for name in placed if folders[name].per_user.exists()]
-    if len(stored) < 2 or stored[0] != placed[0]:
-        return pd.DataFrame(columns=[MODEL, DIFFERENCE, P_VALUE, P_HOLM])
-    per_user = {name: folders[name].read_per_user((MAIN_METRIC,)) for name in stored}
-    tests = paired_tests(per_user, placed[0])
-    return tests[tests[MODEL] != placed[0]].reset_index(drop=True)
+    if not stored or stored[0] != placed[0]:
+        return pd.DataFrame(columns=list(TESTS_COLUMNS))
+    return compare_with_best({name: folders[name].read_per_user((MAIN_METRIC,)) for name in stored}, seed)
 
 
 def _check_choice(what: str, found: Optional[str], allowed: tuple[str, ...]) -> None:
@@ -301,6 +322,7 @@ def _render(template: str, board: Board, escape: Any) -> str:
     return environment.get_template(template).render(
         manifest=board.manifest,
         best=board.best,
+        contenders=board.contenders,
         columns=headings(board.table),
         rows=board_cells(board.table),
         test_columns=headings(board.tests),
@@ -330,9 +352,9 @@ def _cell(column: str, value: Any) -> Cell:
 def _number(column: str, value: float) -> str:
     if column in _COUNTS:
         return f"{value:.0f}"
-    if column in (P_VALUE, P_HOLM) and value < 0.0001:
+    if column == P_BEST and value < 0.0001:
         return "<0.0001"
-    if column in (*_FRACTIONS, DIFFERENCE, P_VALUE, P_HOLM):
+    if column in (*_FRACTIONS, DIFFERENCE, LOW, HIGH, P_BEST):
         return f"{value:.4f}"
     return f"{value:.1f}"  # seconds and MiB
 
@@ -354,11 +376,11 @@ def _terminal_table(board: Board) -> Table:
     table.add_column("#", justify="right")
     table.add_column("model", overflow="fold", min_width=10)
     table.add_column("status", no_wrap=True)
-    for heading in (MAIN_METRIC, "95% CI", NDCG, "fit s", "rank s", "MiB"):
+    for heading in (MAIN_METRIC, "95% CI", "best?", NDCG, "fit s", "rank s", "MiB"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in board.table.to_dict("records"):
         table.add_row(*(Text(text) for text in _terminal_row(row)))
-    table.caption = Text("\n".join(_reasons(board.table)))
+    table.caption = Text("\n".join([*_verdict(board), *_reasons(board.table)]))
     table.caption_justify = "left"
     return table
 
@@ -371,7 +393,14 @@ def _terminal_row(row: dict[str, Any]) -> list[str]:
     interval = f"{row[CI_LOW]:.3f}-{row[CI_HIGH]:.3f}" if scored else ""
     memory = "" if math.isnan(row[PEAK_RSS]) else f"{row[PEAK_RSS]:.0f}"
     recall, ndcg, fit, rank = (text(column) for column in (MAIN_METRIC, NDCG, FIT_SECONDS, RANK_SECONDS))
-    return [text(PLACE), row[MODEL], row[STATUS], recall, interval, ndcg, fit, rank, memory]
+    return [text(PLACE), row[MODEL], row[STATUS], recall, interval, row[MAY_BE_BEST], ndcg, fit, rank, memory]
+
+
+def _verdict(board: Board) -> list[str]:
+    """What the column of who may be the best means, where there is something to tell."""
+    if not len(board.tests):
+        return []
+    return [f"best?: may be the best of all; {LEVEL:.0%} of boards of equal models would say no to any"]
 
 
 def _reasons(table: pd.DataFrame) -> list[str]:

@@ -16,7 +16,8 @@ from movierec_bench.data.split import read_split
 from movierec_bench.errors import ConfigError
 from movierec_bench.execution.run import run
 from movierec_bench.mixing.ensemble import ensemble
-from movierec_bench.reports.submission import score, submit
+from movierec_bench.reports.score import score
+from movierec_bench.reports.submission import submit
 from movierec_bench.runs.folder import RunFolder
 
 BPR = "catalog: {family: general, source: recbole, trainer: epochs, batches: interactions, history: none}\nepochs: 1\n"

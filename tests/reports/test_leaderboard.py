@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from movierec_bench.errors import ConfigError, DataError
-from movierec_bench.evaluation.statistics import paired_tests
+from movierec_bench.evaluation.confidence_set import compare_with_best
 from movierec_bench.reports.leaderboard import build_board, leaderboard, markdown_cell
 from movierec_bench.runs.files import write_parquet, write_text
 from movierec_bench.runs.folder import ModelFolder, RunFolder
@@ -89,7 +89,7 @@ def test_columns_begin_with_the_contracts(run: RunFolder) -> None:
     assert header == (
         "place,model,family,source,status,recall@10,ci_low,ci_high,recall_plain@10,ndcg@10,mrr@10,map@10,"
         "precision@10,hit@10,coverage@10,users,missing_users,fit_seconds,rank_seconds,refit_seconds,"
-        "peak_rss_mb,epochs,error,filter,p_holm"
+        "peak_rss_mb,epochs,error,filter,p_best,may_be_best"
     )
     assert tuple(board.to_frame().columns[: len(BOARD_COLUMNS)]) == BOARD_COLUMNS
 
@@ -98,9 +98,9 @@ def test_csv_rows_are_exact(run: RunFolder) -> None:
     build_board(run).write(run)
     rows = run.leaderboard("csv").read_text().splitlines()
     assert rows[1] == (
-        "1,EASE,general,ours,done,0.75,0.7,0.8,0.375,0.375,0.375,0.375,0.375,0.375,0.375,8,1,1.23456,0.5,2.0,512.4,,,,"
+        "1,EASE,general,ours,done,0.75,0.7,0.8,0.375,0.375,0.375,0.375,0.375,0.375,0.375,8,1,1.23456,0.5,2.0,512.4,,,,1.0,yes"
     )
-    assert rows[5] == ",Abc,tree,ours,skipped,,,,,,,,,,,,,,,,,,needs lightgbm,,"
+    assert rows[5] == ",Abc,tree,ours,skipped,,,,,,,,,,,,,,,,,,needs lightgbm,,,"
     assert rows[7].startswith(",Killed,,,unfinished,") and "run again to finish it" in rows[7]
     assert rows[8].startswith(",Torn,,,failed,") and "status.json line 1" in rows[8]
     assert pd.read_csv(run.leaderboard("csv"))["filter"].tolist()[3] == "future"
@@ -113,18 +113,28 @@ def test_a_failed_model_that_was_scored_keeps_its_numbers_and_gets_no_place(run:
     assert pd.isna(frame.loc["Best", "place"]) and frame.loc["Best", "recall@10"] == 0.9
 
 
-def test_the_paired_tests_are_those_of_scoring_against_the_first(run: RunFolder) -> None:
+def test_the_board_says_which_models_may_be_the_best(run: RunFolder) -> None:
     board = build_board(run)
     stored = {name: pd.DataFrame({USER: range(1, 9), "recall@10": np.array(HITS[name], dtype=float)}) for name in HITS}
-    expected = paired_tests(stored, "EASE").set_index("model")
+    expected = compare_with_best(stored, MANIFEST.seed).set_index("model")
     assert board.best == "EASE"
     assert sorted(board.tests["model"]) == ["BPR", "Pop"]  # "vote" stored no results per user
     for row in board.tests.to_dict("records"):
         assert row["difference"] == pytest.approx(np.mean(HITS[row["model"]]) - np.mean(HITS["EASE"]))
-        assert row["p_holm"] == expected.loc[row["model"], "p_holm"] >= row["p_value"]
-    corrected = board.to_frame().set_index("model")["p_holm"]
-    assert corrected["BPR"] == expected.loc["BPR", "p_holm"]
-    assert corrected[["EASE", "vote", "Broken"]].isna().all()
+        assert row["difference_low"] < row["difference"] < row["difference_high"]
+    frame = board.to_frame().set_index("model")
+    for name in HITS:
+        assert frame.loc[name, "p_best"] == expected.loc[name, "p_best"]
+    assert frame["may_be_best"].to_dict() == {
+        "EASE": "yes",
+        "BPR": "yes",
+        "Pop": "no",
+        **dict.fromkeys(("vote", "Abc", "Broken", "Killed", "Torn"), ""),
+    }
+    assert board.contenders == ["EASE", "BPR"]
+    assert frame.loc[["vote", "Broken"], "p_best"].isna().all()
+    for text in (board.to_markdown(), board.to_html()):
+        assert "EASE, BPR may be the best" in text
 
 
 def test_a_run_without_any_model_has_an_empty_board(tmp_path: Path) -> None:
@@ -190,13 +200,13 @@ def test_markdown_shows_the_table_the_tests_and_what_they_rest_on(run: RunFolder
     assert lines[0] == "# Leaderboard: ml-100k"
     assert (
         "| 1 | EASE | general | ours | done | 0.7500 | 0.7000 | 0.8000 | 0.3750 | 0.3750 | 0.3750 | 0.3750 "
-        "| 0.3750 | 0.3750 | 0.3750 | 8 | 1 | 1.2 | 0.5 | 2.0 | 512.4 |  |  |  |  |"
+        "| 0.3750 | 0.3750 | 0.3750 | 8 | 1 | 1.2 | 0.5 | 2.0 | 512.4 |  |  |  | 1.0000 | yes |"
     ) in lines
     header = next(index for index, line in enumerate(lines) if line.startswith("| place"))
     widths = {len(re.findall(r"(?<!\\)\|", line)) for line in lines[header : header + 10]}
-    assert widths == {len(BOARD_COLUMNS) + 3}
+    assert widths == {len(BOARD_COLUMNS) + 4}
     assert lines[header + 1].startswith("| ---: | --- | --- | --- | --- | ---: |")
-    assert lines[header + 1].endswith("| ---: | --- | --- | ---: |")  # epochs, error, filter, p_holm
+    assert lines[header + 1].endswith("| ---: | --- | --- | ---: | --- |")  # epochs, error, filter, p_best, may_be_best
     assert "## Each model against EASE" in lines
     for fact in ("hits in the top 10 / min(10, held-out rows)", "competition (hash fedcba9876543210)"):
         assert fact in text
@@ -269,7 +279,7 @@ def test_markdown_shows_hostile_texts_as_text(run: RunFolder) -> None:
     text = build_board(_attacked(run)).to_markdown()
     assert "<script" not in text and "<img" not in text
     evil = [line for line in text.splitlines() if line.startswith("|") and "script" in line]
-    assert len(evil) == 1 and len(re.findall(r"(?<!\\)\|", evil[0])) == len(BOARD_COLUMNS) + 3
+    assert len(evil) == 1 and len(re.findall(r"(?<!\\)\|", evil[0])) == len(BOARD_COLUMNS) + 4
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -283,7 +293,7 @@ def test_the_terminal_table_fits_and_gives_reasons(run: RunFolder, width: int) -
     lines = output.getvalue().splitlines()
     assert max(len(line) for line in lines) <= width
     ease = next(line for line in lines if " EASE " in line)
-    assert ease.split()[:6] == ["1", "EASE", "done", "0.7500", "0.700-0.800", "0.3750"]
+    assert ease.split()[:7] == ["1", "EASE", "done", "0.7500", "0.700-0.800", "yes", "0.3750"]
     assert "…" not in output.getvalue()
     assert any("Broken: ValueError: shapes (3, 4)" in line for line in lines)
     assert any("[red]not markup[/red]" in line for line in lines)

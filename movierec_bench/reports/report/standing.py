@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import altair as alt
 
+from movierec_bench.evaluation.confidence_set import LEVEL
 from movierec_bench.reports.leaderboard import (
     BOARD_STATES,
     CI_HIGH,
@@ -14,7 +15,6 @@ from movierec_bench.reports.leaderboard import (
     ERROR,
     FAMILY,
     MODEL,
-    P_HOLM,
     PLACE,
     STATUS,
     Cell,
@@ -26,7 +26,6 @@ from movierec_bench.reports.report.comparing import family_color, listed
 from movierec_bench.reports.report.material import Material
 from movierec_bench.schema import COVERAGE, MAIN_METRIC, METRICS
 
-LEVEL = 0.05  # a corrected p-value above it does not show a model to be worse than the first
 _MOST_BARS = 40
 _BEST_FIRST = (*METRICS, CI_LOW, CI_HIGH, COVERAGE)
 
@@ -68,11 +67,8 @@ class BoardContent:
 
 
 def contenders(material: Material) -> list[str]:
-    """The models that may be the best: the first, and those whom the paired test does not show to be worse."""
-    if material.board.best is None:
-        return []
-    tests = material.board.tests
-    return [material.board.best, *tests.loc[tests[P_HOLM] > LEVEL, MODEL]]
+    """The models that may be the best: the first, and those who are not shown to be worse than another one."""
+    return material.board.contenders
 
 
 def board_chapter(material: Material) -> Section:
@@ -102,7 +98,7 @@ def board_chapter(material: Material) -> Section:
 
 
 def best_chapter(material: Material) -> Section:
-    """Which models may be the best, by the paired tests, and the intervals of the first on the board."""
+    """Which models may be the best, by a model confidence set, and the intervals of the first on the board."""
     title = "Which may be the best"
     if material.board.best is None:
         return Section("best", title, parts=(Note("No model was scored to the end, so none can be the best yet."),))
@@ -110,10 +106,10 @@ def best_chapter(material: Material) -> Section:
     if len(names) == 1:
         verdict = f"{names[0]} alone: every other model with stored results is shown to be worse."
     else:
-        verdict = f"{listed(names, 12)}: none of them is shown to be worse than {names[0]}."
+        verdict = f"{listed(names, 12)}: none of them is shown to be worse than another one."
     intro = (
-        f"{verdict} The test is a paired t test of recall@10 over the same users, corrected by Holm's method for the "
-        f"number of models; above {LEVEL:g} a model is not shown to be worse."
+        f"{verdict} This is a model confidence set of recall@10 over the same users: of equally good models it calls "
+        f"any worse in {LEVEL:.0%} of cases, however many there are. Intervals of differences hold for all together."
     )
     parts: list[Figure | Table | Note] = [_intervals(material, names)]
     tests = material.board.tests
