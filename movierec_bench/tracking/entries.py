@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from movierec_bench.runs.folder import ModelFolder
 from movierec_bench.runs.records import RunManifest
 
 if TYPE_CHECKING:  # takes seconds to import
@@ -66,6 +67,10 @@ class Result(ABC):
     @abstractmethod
     def files(self) -> list[tuple[Path, Optional[str]]]:
         """Each artifact's file and the folder it goes to, None for the top."""
+
+    def kept_model(self) -> Optional[ModelFolder]:
+        """The folder of a model that was itself kept; None where none was."""
+        return None
 
     @abstractmethod
     def succeeded(self) -> bool:

@@ -150,6 +150,9 @@ class ModelResult(Result):
         submission = self.run.submission(self.name)
         return [*files, (submission, "submission")] if submission.is_file() else files
 
+    def kept_model(self) -> Optional[ModelFolder]:
+        return self.folder if self.folder.kept.is_dir() else None
+
     def succeeded(self) -> bool:
         return self._status.state in (DONE, BUDGET)
 

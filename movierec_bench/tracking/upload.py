@@ -40,6 +40,7 @@ from movierec_bench.tracking.entries import (
     batches,
     hash_files,
 )
+from movierec_bench.tracking.kept_models import log_kept_model
 from movierec_bench.tracking.model_runs import Board
 from movierec_bench.tracking.trial_runs import Search
 
@@ -200,6 +201,9 @@ class _Store:
             self.client.log_batch(run_id, metrics=metrics)
         for path, folder in result.files():
             self.client.log_artifact(run_id, str(path), folder)
+        model = result.kept_model()
+        if model is not None:
+            log_kept_model(self.client, run_id, model)
         state = "FINISHED" if result.succeeded() else "FAILED"
         self.client.set_terminated(run_id, state, start + result.duration())
         self.client.set_tag(run_id, COMPLETE, "true")
