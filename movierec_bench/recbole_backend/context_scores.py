@@ -9,6 +9,7 @@ RecBole's own ``predict`` does the rest. All in blocks of bounded memory, equal 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +39,8 @@ from recbole.model.context_aware_recommender import (
     xDeepFM,
 )
 from torch import Tensor, nn
+
+from movierec_bench.recbole_backend.logits import before_sigmoid
 
 _PAIRS_A_STEP = 8_192  # pairs that go through a network at once; their hidden layers stay in the processor's cache
 
@@ -78,7 +81,7 @@ def scores_at_once(model: Any) -> bool:
 
 
 def context_scores(model: Any, users: Interaction, items: Interaction) -> Tensor:
-    """What ``model.predict`` says of every pair.
+    """What ``model.predict`` says of every pair, before its sigmoid.
 
     Args:
         model: one that `scores_at_once`, trained and in evaluation mode.
@@ -86,12 +89,12 @@ def context_scores(model: Any, users: Interaction, items: Interaction) -> Tensor
         items: the movies' columns, I rows, the padding movie first.
 
     Returns:
-        Float32 [B, I], equal to ``predict`` up to rounding.
+        Float32 [B, I], whose sigmoid is ``predict`` up to rounding.
     """
     block = Block.of(users, items)
     if type(model) in _MIXING:
-        return _from_embedded(model, model.predict, block)
-    return torch.sigmoid_(_LOGITS[type(model)](model, block))
+        return _from_embedded(model, _MIXING[type(model)], block)
+    return _LOGITS[type(model)](model, block)
 
 
 def _beside(rows: Interaction, other: Interaction) -> Interaction:
@@ -262,7 +265,7 @@ def _nfm(model: NFM, block: Block) -> Tensor:
 def _pnn(model: PNN, block: Block) -> Tensor:
     fields = _Fields.of(model, block)
     if model.use_outer or not model.use_inner:
-        return _from_embedded(model, model.forward, block)
+        return _from_embedded(model, type(model).forward, block)
     linear, *rest = [*_layers(model.mlp_layers), model.predict_layer]
     assert isinstance(linear, nn.Linear)
     width = len(fields.user_slots + fields.item_slots)
@@ -375,28 +378,49 @@ class _Given(nn.Module):
         return self.output
 
 
-def _from_embedded(model: Any, rate: Callable[[Any], Tensor], block: Block) -> Tensor:
-    """``rate`` of every pair, a method of the model, its fields embedded once a user and once a movie: [B, I]."""
+def _predicted(model: Any, interaction: Any) -> Tensor:
+    return before_sigmoid(model, partial(model.predict, interaction))
+
+
+def _kd_dagfm(model: KD_DAGFM, interaction: Any) -> Tensor:
+    """The logits of the network whose sigmoid `predict` gives."""
+    model.predict(interaction)
+    network = model.teacher_network if model.phase == "teacher_training" else model.student_network
+    logits: Tensor = network.logits
+    return logits
+
+
+def _from_embedded(model: Any, rate: Callable[[Any, Any], Tensor], block: Block) -> Tensor:
+    """``rate`` of every pair, its fields embedded once a user and once a movie: float32 [B, I].
+
+    Args:
+        model: stays as it is: a twin, which shares its weights, is given the embedded fields.
+        rate: from a model and an interaction (None here) to a number a pair, by RecBole's own forward pass.
+        block: the users and movies.
+    """
     fields, first_order = _Fields.of(model, block), _first_order(model, block)
     n_users, n_items = block.shape
     users_a_step = max(1, _PAIRS_A_STEP // n_items)
     slots = fields.user_slots + fields.item_slots
     in_place = torch.tensor([slots.index(slot) for slot in range(len(slots))])
-    first_order_layer = model.first_order_linear
+    twin = _twin(model)
     rows = []
-    try:
-        for start in range(0, n_users, users_a_step):
-            some = slice(start, start + users_a_step)
-            of_users = fields.users[some, None].expand(-1, n_items, -1, -1)
-            of_items = fields.items.expand(len(of_users), -1, -1, -1)
-            embedded = torch.cat([of_users, of_items], dim=2)[:, :, in_place].flatten(0, 1)
-            model.concat_embed_input_fields = lambda interaction, embedded=embedded: embedded
-            model.first_order_linear = _Given(first_order[some].reshape(-1, 1))
-            rows.append(rate(None).view(-1, n_items))
-    finally:
-        model.first_order_linear = first_order_layer
-        vars(model).pop("concat_embed_input_fields", None)  # the class's own method comes back
+    for start in range(0, n_users, users_a_step):
+        some = slice(start, start + users_a_step)
+        of_users = fields.users[some, None].expand(-1, n_items, -1, -1)
+        of_items = fields.items.expand(len(of_users), -1, -1, -1)
+        embedded = torch.cat([of_users, of_items], dim=2)[:, :, in_place].flatten(0, 1)
+        twin.concat_embed_input_fields = _Given(embedded).forward
+        twin.first_order_linear = _Given(first_order[some].reshape(-1, 1))
+        rows.append(rate(twin, None).view(-1, n_items))
     return torch.cat(rows)
+
+
+def _twin(model: Any) -> Any:
+    """A model with the same layers and weights, of which a layer can be replaced while the first keeps its own."""
+    twin = copy.copy(model)
+    twin._modules = dict(model._modules)
+    return twin
 
 
 _LOGITS: Mapping[type, Logits] = {
@@ -412,4 +436,7 @@ _LOGITS: Mapping[type, Logits] = {
     PNN: _pnn,
     WideDeep: _widedeep,
 }
-_MIXING = frozenset({AFM, AutoInt, DCNV2, EulerNet, FiGNN, KD_DAGFM, xDeepFM})
+_MIXING: Mapping[type, Callable[[Any, Any], Tensor]] = {
+    **dict.fromkeys((AFM, AutoInt, DCNV2, EulerNet, FiGNN, xDeepFM), _predicted),
+    KD_DAGFM: _kd_dagfm,
+}

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from recbole.data.dataset import Dataset, KnowledgeBasedDataset
 from recbole.data.interaction import Interaction
-from recbole.utils.enum_type import FeatureSource, FeatureType
+from recbole.utils.enum_type import FeatureSource, FeatureType, ModelType
 from scipy.sparse import coo_matrix
 
 from movierec_bench.data.atomic import AtomicData
@@ -78,6 +78,10 @@ class ArrayBacked:
         values = self.movies[field]
         if field == YEAR:
             self.set_field_property(field, FeatureType.FLOAT, FeatureSource.ITEM, 1)
+            if self.config["MODEL_TYPE"] == ModelType.CONTEXT:  # others read it where they want it, as it is
+                self.config["numerical_features"] = [field]  # RecBole's models leave out a number not named here
+                self.field2bucketnum[field] = 2  # as RecBole counts a number that is not cut into buckets
+                return _scaled_number(values)
             filled = values.fillna(values.mean()).to_numpy(dtype=np.float32)
             return torch.from_numpy(np.concatenate([[np.float32(0)], filled]))
         if field == DECADE:
@@ -232,6 +236,18 @@ def _movies_by_index(data: AtomicData) -> pd.DataFrame:
 def _has_values(values: pd.Series) -> bool:
     """Whether any movie has a value in this column of the movies table: a number, a text or a tuple of them."""
     return bool(values.notna().any()) if values.name == YEAR else any(map(len, values))
+
+
+def _scaled_number(values: pd.Series) -> torch.Tensor:
+    """A number a movie as RecBole's context models read it: float32 [n_items, 2], the number from 0 to 1 and a 1.
+
+    The number is scaled as RecBole's ``normalize_all`` does; a movie without one has the mean, padding 0.
+    """
+    filled = values.fillna(values.mean()).to_numpy(dtype=np.float64)
+    span = filled.max() - filled.min()
+    scaled = (filled - filled.min()) / span if span > 0 else np.ones_like(filled)
+    number = np.concatenate([[0.0], scaled]).astype(np.float32)
+    return torch.from_numpy(np.stack([number, np.ones_like(number)], axis=1))
 
 
 def _wanted_item_fields(config: ModelConfig) -> list[str]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from recbole.data.interaction import Interaction
 
+from movierec_bench.recbole_backend.logits import before_sigmoid
+
 _PAIRS_A_STEP = 100_000
 
 
 def score_pairs(model: Any, users: Interaction, items: Interaction) -> torch.Tensor:
-    """``model.predict`` of every pair, in steps of bounded memory.
+    """``model.predict`` of every pair, before a sigmoid that ends it, in steps of bounded memory.
 
     Args:
         model: a RecBole model in evaluation mode.
@@ -27,7 +30,8 @@ def score_pairs(model: Any, users: Interaction, items: Interaction) -> torch.Ten
         block = users[start : start + users_a_step]
         pairs = block.repeat_interleave(len(items))
         pairs.update(items.repeat(len(block)))
-        rows.append(model.predict(pairs).view(len(block), len(items)))
+        rated = before_sigmoid(model, partial(model.predict, pairs))
+        rows.append(rated.view(len(block), len(items)))
     return torch.cat(rows)
 
 

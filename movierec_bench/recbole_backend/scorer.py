@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Callable, Optional
 
 import numpy as np
@@ -18,6 +19,7 @@ from movierec_bench.ranking.factored_scores import Products
 from movierec_bench.ranking.top_k import Candidates, ScoreBlock, TopK, top_k
 from movierec_bench.recbole_backend.context_scores import context_scores, scores_at_once
 from movierec_bench.recbole_backend.datasets import padded_history
+from movierec_bench.recbole_backend.logits import before_sigmoid
 from movierec_bench.recbole_backend.model_contract import EmbeddingModel, ModelConfig, TrainDataset
 from movierec_bench.recbole_backend.pairwise_scores import score_pairs
 from movierec_bench.recbole_backend.prefixes import latest_windows
@@ -176,4 +178,4 @@ def _way_of_scoring(model: Any) -> Callable[[Any, Interaction, Interaction], tor
 
 
 def _full_sort(model: Any, users: Interaction, items: Interaction) -> torch.Tensor:
-    return model.full_sort_predict(users).view(len(users), -1)
+    return before_sigmoid(model, partial(model.full_sort_predict, users)).view(len(users), -1)
