@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Callable, Concatenate, Optional, ParamSpec, TypeVar
 
 from movierec_bench.errors import ConfigError
+from movierec_bench.runs.addresses import public_address
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -47,14 +47,9 @@ def command_line(command: str, arguments: Mapping[str, Any]) -> str:
     words = ["python", "-m", "movierec_bench", command]
     for name, value in arguments.items():
         flag = f"--{name.replace('_', '-')}"
-        value = hide_password(value) if name == "tracking_uri" and value is not None else value
+        value = public_address(str(value)) if name == "tracking_uri" and value is not None else value
         if isinstance(value, bool):
             words += [flag] if value else []
         elif value is not None:
             words += [flag, str(value) if isinstance(value, (str, int, float, Path)) else ",".join(value)]
     return shlex.join(words)
-
-
-def hide_password(text: str) -> str:
-    """The text with the user and password of every URL in it left out."""
-    return re.sub(r"://[^@/\s]+@", "://***@", text)

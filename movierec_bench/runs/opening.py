@@ -113,7 +113,7 @@ def open_run(
     if run_folder.manifest.exists():
         there = run_folder.read_manifest()
         _check_same(run_folder, there, manifest)
-        manifest = replace(manifest, run_id=there.run_id or manifest.run_id)
+        manifest = replace(manifest, run_id=there.run_id or manifest.run_id, home=there.home)
     elif run_folder.path.exists() and any(run_folder.path.iterdir()):
         raise DataError(
             f"{run_folder.path} is not empty and holds no manifest.json, so it is no run of ours; "

@@ -172,6 +172,7 @@ class RunManifest:
         run_id: what MLflow knows this folder by; made anew with the folder. Empty in folders of before.
         git_revision: commit of the working directory's repository; None without one.
         lacking: what models may require and cannot have here, of ``catalog.REQUIREMENTS``, comma-separated.
+        home: absolute path of the folder when it was given ``run_id``; empty before it was tracked.
         split: the files of the split, by name; empty until they are on disk, and in folders of before.
     """
 
@@ -186,6 +187,7 @@ class RunManifest:
     run_id: str = ""
     git_revision: Optional[str] = None
     lacking: str = ""
+    home: str = ""
     split: dict[str, StoredFile] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -202,7 +204,7 @@ class RunManifest:
 _LATER_FIELDS: Mapping[type, tuple[str, ...]] = {
     Status: ("seed", "versions", "threads", "code_hash", "reads", "files", "members"),
     Seconds: ("test_fit",),
-    RunManifest: ("run_id", "git_revision", "lacking", "split"),
+    RunManifest: ("run_id", "git_revision", "lacking", "home", "split"),
 }
 
 

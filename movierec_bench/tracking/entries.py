@@ -229,6 +229,11 @@ def hash_files(*paths: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def is_own(path: Path, run: Path) -> bool:
+    """Whether it is a file of the run's folder, and no link out of it: a stranger's folder sends nothing of ours."""
+    return path.is_file() and path.resolve().is_relative_to(run.resolve())
+
+
 def written(path: Path) -> int:
     """When the file was written, unix time in milliseconds."""
     return path.stat().st_mtime_ns // 1_000_000

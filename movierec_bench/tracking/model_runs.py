@@ -23,6 +23,7 @@ from movierec_bench.tracking.entries import (
     Result,
     as_metrics,
     hash_files,
+    is_own,
     key_of,
     parent_params,
     parent_tags,
@@ -72,7 +73,8 @@ class Board(Parent):
         boards = map(self._run.leaderboard, ("csv", "md", "html"))
         pictures = PicturesFolder.beside(self._run, self._manifest.dataset)
         drawn = pictures.files() if pictures.is_of(self._manifest.data_hash) else []
-        own = [*(path for path in boards if path.is_file()), self._run.manifest]
+        own = [*(path for path in boards if is_own(path, self._run.path)), self._run.manifest]
+        drawn = [path for path in drawn if is_own(path, pictures.path)]
         return [*((path, None) for path in own), *((path, "eda") for path in drawn)]
 
     def ended(self) -> Optional[int]:
@@ -145,10 +147,10 @@ class ModelResult(Result):
         files: list[tuple[Path, Optional[str]]] = [
             (path, None)
             for path in sorted(self.folder.path.iterdir())
-            if path.is_file() and not path.name.startswith(".")  # a dot: a file that is being written
+            if is_own(path, self.run.path) and not path.name.startswith(".")  # a dot: a file that is being written
         ]
         submission = self.run.submission(self.name)
-        return [*files, (submission, "submission")] if submission.is_file() else files
+        return [*files, (submission, "submission")] if is_own(submission, self.run.path) else files
 
     def kept_model(self) -> Optional[ModelFolder]:
         return self.folder if self.folder.kept.is_dir() else None

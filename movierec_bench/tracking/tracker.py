@@ -17,16 +17,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
-from movierec_bench.errors import ConfigError
-from movierec_bench.runs.command import hide_password
+from movierec_bench.errors import BenchError, ConfigError, readable
+from movierec_bench.runs.addresses import is_address, is_ambiguous, public_address, without_secrets
+from movierec_bench.runs.command import check_positive
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.schema import PathLike
+from movierec_bench.tracking.answers import ANSWER, SECRET_VARIABLES
 
 logger = logging.getLogger(__name__)
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"  # MLflow's own
 SWITCH_VARIABLE = "MOVIEREC_BENCH_TRACK"
 GRACE_SECONDS = 60  # that a run, all done, waits for its last uploads
+_LAST_BYTES, _LAST_CHARACTERS = 1 << 16, 1000  # of what an upload that broke has said
 
 # MLflow would try each request again for minutes; here the next model's end, or `track`, tries again. A request that
 # is not repeated makes no MLflow run twice, either. Whoever sets these variables is heeded.
@@ -65,23 +68,25 @@ class Tracked:
         return f"tracked ({counts}) in {_look(self.uri, self.experiment_id)}"
 
 
-def track(run: PathLike, tracking_uri: Optional[str] = None) -> Tracked:
+def track(run: PathLike, tracking_uri: Optional[str] = None, timeout: float = 1800) -> Tracked:
     """Upload to MLflow whatever the store lacks of a run: again and again without anything being there twice.
 
     Args:
         run: a run's folder, such as ``runs/ml-100k``, or one of searches, such as ``tuned/ml-100k``.
         tracking_uri: an MLflow server or database. None: ``MLFLOW_TRACKING_URI``, or else ``mlflow.db`` beside
             the run's folder.
+        timeout: seconds that the upload may take in all; what was sent stays, and the same command sends the rest.
 
     Raises:
-        ConfigError: the store is not to be reached or refuses, or another process is uploading this run.
+        ConfigError: the store is not to be reached, refuses, or is too slow; or another process is uploading this run.
         DataError: ``run`` is no run folder.
     """
+    check_positive("--timeout", timeout)
     folder = RunFolder(Path(run))
     uri = store_uri(folder, tracking_uri)
     uploader = _Uploader(folder, uri, announce=False)
     try:
-        uploader.end(timeout=None)
+        uploader.end(timeout)
         if uploader.error is not None:
             raise ConfigError(f"{uploader.error}; correct that and run the same command again")
         return uploader.tracked()
@@ -135,7 +140,7 @@ def tracker(run: RunFolder, tracking_uri: Optional[str], no_track: bool) -> Iter
         else:
             again = shlex.join(["python", "-m", "movierec_bench", "track", str(run.path)])
             if tracking_uri is not None:
-                again += f" --tracking-uri {shlex.quote(hide_password(tracking_uri))}"
+                again += f" --tracking-uri {shlex.quote(public_address(tracking_uri))}"
             told.line = f"not tracked: {uploader.error}; {again} uploads later"
     finally:
         uploader.kill()
@@ -147,9 +152,9 @@ def store_uri(run: RunFolder, tracking_uri: Optional[str]) -> str:
     for source, uri in given.items():
         if not uri:
             continue
-        if "://" not in uri:
-            raise ConfigError(
-                f"{source} is {uri!r}; expected the address of an MLflow server, such as http://127.0.0.1:5000, "
+        if not is_address(uri):
+            raise ConfigError(  # which does not show it: parts of it may be secret
+                f"{source} is no address; expected the address of an MLflow server, such as http://127.0.0.1:5000, "
                 "or a database, such as sqlite:///runs/mlflow.db"
             )
         return uri
@@ -165,7 +170,8 @@ class _Uploader:
         self.answer: dict[str, Any] = {}
         self.uploaded: list[str] = []
         self._given_up: Optional[str] = None
-        self._uri = hide_password(uri)
+        self._uri = public_address(uri)
+        self._secret_uri = uri
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill
         # No multiprocessing: a child of it would share MLflow's locks and SQLite's files with whoever forked it,
         # and would run the user's script again to find its main module.
@@ -191,11 +197,20 @@ class _Uploader:
         if self._given_up is not None:
             return self._given_up
         if self._process.poll():
-            self._complaints.seek(0)
-            lines = self._complaints.read().decode(errors="replace").split("\n")
-            said = next((line for line in reversed(lines) if line.strip()), "nothing said")
-            return hide_password(f"the upload broke with exit code {self._process.returncode}: {said}")
+            return f"the upload broke with exit code {self._process.returncode}: {self._last_words()}"
+        if not self.answer:
+            return f"the upload ended without an answer: {self._last_words()}"
         return self.answer.get("error")
+
+    def _last_words(self) -> str:
+        size = self._complaints.seek(0, os.SEEK_END)
+        self._complaints.seek(max(0, size - _LAST_BYTES))
+        lines = self._complaints.read().decode(errors="replace").split("\n")
+        said = next((line for line in reversed(lines) if line.strip()), "nothing said")
+        passwords = [os.environ[name] for name in SECRET_VARIABLES if os.environ.get(name)]
+        # Where programs disagree about the password's end, any word of the message may be a part of it.
+        said = "it said why, with the password" if is_ambiguous(self._secret_uri) else said
+        return readable(without_secrets(said, self._secret_uri, *passwords), _LAST_CHARACTERS)
 
     def tracked(self) -> Tracked:
         """What was done; there is an answer where there is no error."""
@@ -217,8 +232,8 @@ class _Uploader:
         except BrokenPipeError:
             logger.debug("%s: the upload has ended before", name)  # `error` says why at the end
 
-    def end(self, timeout: Optional[float]) -> None:
-        """Have everything uploaded, the board too, and wait for it so many seconds; None: as long as it takes."""
+    def end(self, timeout: float) -> None:
+        """Have everything uploaded, the board too, and wait for it so many seconds."""
         self.send("")
         try:
             self._process.wait(timeout)
@@ -243,7 +258,10 @@ class _Uploader:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            before, self.answer = self.answer, json.loads(line)
+            mark, text = line[: len(ANSWER)], line[len(ANSWER) :]
+            if mark != ANSWER.encode():
+                continue  # not ours: what a site has every Python print
+            before, self.answer = self.answer, json.loads(text)
             self.uploaded += self.answer.get("uploaded", [])
             if not self._announce:
                 continue
@@ -254,10 +272,21 @@ class _Uploader:
 
 
 def _identify(run: RunFolder) -> None:
-    """Give a run of before there was tracking the id by which a store knows it."""
-    manifest = run.read_manifest()
-    if not manifest.run_id:
-        run.write_manifest(replace(manifest, run_id=uuid.uuid4().hex))
+    """Give a run an id by which a store knows it: one of before there was tracking, and a copy of another's folder."""
+    manifest, home = run.read_manifest(), str(run.path.resolve())
+    is_copy = manifest.home not in ("", home) and _holds(manifest.home, manifest.run_id)
+    if manifest.home == home and manifest.run_id:
+        return
+    run_id = uuid.uuid4().hex if is_copy or not manifest.run_id else manifest.run_id
+    run.write_manifest(replace(manifest, run_id=run_id, home=home))
+
+
+def _holds(home: str, run_id: str) -> bool:
+    """Whether the run of that id still lies there, so that another with it is a copy and not the run, moved."""
+    try:
+        return RunFolder(Path(home)).read_manifest().run_id == run_id
+    except (BenchError, OSError):
+        return False
 
 
 def _look(uri: str, experiment_id: str) -> str:

@@ -28,6 +28,7 @@ from movierec_bench.tracking.entries import (
     Parent,
     Result,
     as_metrics,
+    is_own,
     key_of,
     parent_params,
     parent_tags,
@@ -47,7 +48,7 @@ class Search(Parent):
     child_tag = TRIAL
 
     def __init__(self, run: RunFolder, manifest: RunManifest, folder: TrialFolder) -> None:
-        self._manifest, self._folder = manifest, folder
+        self._run, self._manifest, self._folder = run, manifest, folder
         self._config = best_config(run, folder.model)
         self.run_id, self.name = f"{manifest.run_id}/{folder.model}", f"tune {folder.model}"
         self.created = written(run.manifest)
@@ -89,7 +90,7 @@ class Search(Parent):
 
     def files(self) -> list[tuple[Path, Optional[str]]]:
         paths = (self._folder.trials_csv, self._folder.epochs_csv, self._config)
-        return [(path, None) for path in paths if path.is_file()]
+        return [(path, None) for path in paths if is_own(path, self._run.path)]
 
     def ended(self) -> Optional[int]:
         return written(self._folder.trials_csv)
@@ -157,7 +158,7 @@ class TrialResult(Result):
     def files(self) -> list[tuple[Path, Optional[str]]]:
         """The traceback of a trial that failed."""
         log = self.folder.log(self._record.number)  # of the search that ran it
-        return [(log, None)] if self.trial.state == FAILED and log.is_file() else []
+        return [(log, None)] if self.trial.state == FAILED and is_own(log, self.folder.path) else []
 
     def succeeded(self) -> bool:
         return self.trial.state != FAILED

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import queue
 import re
 import sys
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -21,10 +23,11 @@ from typing import TYPE_CHECKING, Any, Optional, TextIO
 from filelock import FileLock, Timeout
 
 from movierec_bench.errors import BenchError, ConfigError, DataError
-from movierec_bench.runs.command import hide_password
+from movierec_bench.runs.addresses import is_ambiguous, public_address, without_secrets
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.records import RunManifest
 from movierec_bench.runs.trials import searched
+from movierec_bench.tracking.answers import ANSWER, SECRET_VARIABLES
 from movierec_bench.tracking.entries import (
     BEST,
     BOARD,
@@ -307,8 +310,13 @@ def _store_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-        reason = hide_password(f"{hide_password(uri)}: {_reason(error)}")
-        raise ConfigError(f"the MLflow store did not take everything: {reason}") from error
+        # Where programs disagree about the password's end, any word of the message may be a part of it.
+        reason = type(error).__name__ if is_ambiguous(uri) else without_secrets(_reason(error), uri, *_passwords())
+        raise ConfigError(f"the MLflow store did not take everything: {public_address(uri)}: {reason}") from error
+
+
+def _passwords() -> list[str]:
+    return [os.environ[name] for name in SECRET_VARIABLES if os.environ.get(name)]
 
 
 def _reason(error: BaseException) -> str:
@@ -325,23 +333,34 @@ def main() -> None:
     """Upload the run in ``sys.argv[1]`` to ``MLFLOW_TRACKING_URI``, as told through standard input.
 
     Each line names a model, mix or trial that has ended; an empty one says that the benchmark has: everything else
-    follows, and this process ends. An input that ends without it is a benchmark that was killed, whose MLflow run
-    stays unfinished. Each upload is answered by a line of JSON: ``{"error": text}`` or the fields of `Uploaded`.
+    follows, and this process ends. An input that ends before is a benchmark that was killed: this process ends at once,
+    and the MLflow run stays unfinished. Each upload is answered by `ANSWER` and JSON on a line of its own:
+    ``{"error": text}`` or the fields of `Uploaded`.
     """
     run, uri = RunFolder(Path(sys.argv[1])), os.environ["MLFLOW_TRACKING_URI"]
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else is printed is no answer
     if hasattr(os, "nice"):
         os.nice(10)  # the models come first
+    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(told,), daemon=True, name="listen").start()
     ended: set[str] = set()
+    while "" not in ended:
+        _answer(answers, run, uri, ended)  # also at once, so that a store that is down is known from the start
+        ended.add(told.get())
+        while not told.empty():
+            ended.add(told.get())
+    _answer(answers, run, uri, None)
+
+
+def _listen(told: queue.SimpleQueue[str]) -> None:
+    """Hand the lines of the input on; where it ends, whoever waits for this upload is gone."""
     rest = b""
-    _answer(answers, run, uri, ended)  # at once, so that a store that is down is known from the start
     while read := os.read(sys.stdin.fileno(), 1 << 16):
         *lines, rest = (rest + read).split(b"\n")
-        ended.update(line.decode() for line in lines)
-        _answer(answers, run, uri, None if "" in ended else ended)
-        if "" in ended:
-            return
+        for line in lines:
+            told.put(line.decode())
+    os._exit(1)
 
 
 def _answer(answers: TextIO, run: RunFolder, uri: str, names: Optional[Collection[str]]) -> None:
@@ -349,7 +368,7 @@ def _answer(answers: TextIO, run: RunFolder, uri: str, names: Optional[Collectio
         answer: dict[str, Any] = asdict(upload(run, uri, names))
     except BenchError as error:
         answer = {"error": str(error)}
-    answers.write(json.dumps(answer) + "\n")
+    answers.write(f"\n{ANSWER}{json.dumps(answer)}\n")
     answers.flush()
 
 

@@ -31,12 +31,14 @@ from movierec_bench.data.atomic import write_atomic
 from movierec_bench.errors import ConfigError
 from movierec_bench.execution.run import run
 from movierec_bench.mixing.ensemble import ensemble
-from movierec_bench.runs.command import hide_password
+from movierec_bench.runs.addresses import is_address, public_address, without_secrets
+from movierec_bench.runs.command import command_line
 from movierec_bench.runs.files import write_text, write_yaml
 from movierec_bench.runs.folder import ModelFolder, RunFolder
 from movierec_bench.runs.pictures import PicturesFolder
 from movierec_bench.runs.records import FAILED, SKIPPED, Seconds, Status
 from movierec_bench.tracking import tracker as tracking
+from movierec_bench.tracking.answers import ANSWER
 from movierec_bench.tracking.entries import COMPLETE, MODEL, as_params
 from movierec_bench.tracking.model_runs import ModelResult
 from movierec_bench.tracking.tracker import track, tracker
@@ -93,6 +95,13 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     assert set(done.uploaded) == {*ORACLES, "Broken", "Absent"}
     assert done.kept == done.unreadable == ()
     return there
+
+
+def moved(there: RunFolder, to: Path) -> RunFolder:
+    """A copy that takes itself for the run, as a folder does that was moved."""
+    copy = RunFolder(shutil.copytree(there.path, to))
+    copy.write_manifest(replace(copy.read_manifest(), home=str(to.resolve())))
+    return copy
 
 
 # -- what is in a store -------------------------------------------------------------------------
@@ -220,7 +229,7 @@ def test_what_a_lost_answer_doubled_is_single_again(tracked: RunFolder) -> None:
 def test_a_redone_model_takes_the_place_of_its_earlier_result(
     tmp_path: Path, tracked: RunFolder, database: str
 ) -> None:
-    there = RunFolder(shutil.copytree(tracked.path, tmp_path / "planted"))  # a moved folder is still the same run
+    there = moved(tracked, tmp_path / "planted")  # still the same run
     before = store_of(tracked)
     weak = there.model("Weak")
     weak.write_status(replace(weak.read_status(), seconds=Seconds(fit=9.0)))
@@ -335,8 +344,22 @@ def test_a_benchmark_that_was_killed_leaves_its_run_unfinished(tmp_path: Path, d
     environment = {**os.environ, "MLFLOW_TRACKING_URI": database}
 
     def told(lines: bytes) -> list[list[str]]:
-        done = subprocess.run(words, input=lines, env=environment, stdout=subprocess.PIPE, check=True)
-        return [json.loads(answer)["uploaded"] for answer in done.stdout.splitlines()]
+        uploading = subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert uploading.stdin and uploading.stdout
+        answers = [answer_of(uploading.stdout)]
+        uploading.stdin.write(lines)
+        uploading.stdin.flush()
+        answers.append(answer_of(uploading.stdout))
+        if lines != b"\n":
+            uploading.stdin.close()  # as the end of whoever started it does
+        assert uploading.wait(20) == (0 if lines == b"\n" else 1)
+        return answers
+
+    def answer_of(lines: Any) -> list[str]:
+        for line in lines:
+            if line.startswith(ANSWER.encode()):
+                return json.loads(line[len(ANSWER) :])["uploaded"]
+        raise AssertionError("no answer")
 
     assert told(b"Even\nOdd\n") == [[], ["Even", "Odd"]], "the others have not ended"
     assert store_of(there, database).parent.info.status == "RUNNING"
@@ -364,8 +387,9 @@ def test_nothing_is_tracked_unasked(switch: str, tmp_path: Path, monkeypatch: py
 
 
 def test_wrong_settings_are_refused_before_anything_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"--tracking-uri is 'localhost:5000'; expected .*http://127.0.0.1:5000"):
-        bench(tmp_path, "Pop", tracking_uri="localhost:5000")
+    with pytest.raises(ConfigError, match=r"--tracking-uri is no address; expected .*http://127.0.0.1:5000") as found:
+        bench(tmp_path, "Pop", tracking_uri="me:secret@localhost:5000")
+    assert "secret" not in str(found.value), "it may be a password that lacks its address"
     assert RunFolder(tmp_path / "runs" / "planted").models() == []
     monkeypatch.setenv("MOVIEREC_BENCH_TRACK", "perhaps")
     with pytest.raises(ConfigError, match="MOVIEREC_BENCH_TRACK is 'perhaps'"):
@@ -380,9 +404,61 @@ def test_where_a_run_is_tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert tracking.store_uri(there, "http://127.0.0.1:6000") == "http://127.0.0.1:6000"
 
 
-def test_passwords_are_not_shown() -> None:
-    assert hide_password("at postgresql://me:secret@host/db now") == "at postgresql://***@host/db now"
-    assert hide_password("http://127.0.0.1:5000/#/a@b") == "http://127.0.0.1:5000/#/a@b"
+SECRET_ADDRESSES = {
+    "postgresql://me:canary/one@host/db": "canary/one",
+    "postgresql://me:c@nary@host/db": "c@nary",
+    "postgresql://me:can?ry#7@host/db": "can?ry#7",
+    "http://me:canary@host:5000": "canary",
+    "http://host:5000/path?password=canary&token=canary2": "canary2",
+    "http://host:5000/#canary": "canary",
+    "mysql+pymysql://canary@host/db": "canary",
+    "sqlite:////folder/mlflow.db?key=canary": "canary",
+    "postgresql://me:canary@host:notaport/db": "canary",
+    "http://me:can%40ry@host": "can@ry",
+    "canary@host": "canary",
+    "://me:canary@host": "canary",
+}
+
+
+@pytest.mark.parametrize("address", SECRET_ADDRESSES)
+def test_an_address_is_shown_without_its_secrets(address: str) -> None:
+    secret = SECRET_ADDRESSES[address]
+    told = without_secrets(f"ValueError: cannot open {address} with {secret}", address)
+    for text in (public_address(address), command_line("run", {"models": "Pop", "tracking_uri": address}), told):
+        assert secret not in text
+        assert address.rpartition("@")[0] in ("", "://me:canary", "canary") or address.rpartition("@")[0] not in text
+
+
+def test_an_address_without_secrets_is_shown_whole() -> None:
+    for address in (
+        "http://127.0.0.1:5000",
+        "sqlite:////a@b/runs/mlflow.db",
+        "postgresql://host/db",
+        "databricks://one",
+    ):
+        assert public_address(address) == address
+    assert without_secrets("at postgresql://me:secret@host/db now") == "at postgresql://***@host/db now"
+
+
+@pytest.mark.parametrize("address", [one for one in SECRET_ADDRESSES if is_address(one)])
+def test_no_secret_of_a_store_that_fails_is_anywhere(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken" / "mlflow").mkdir(parents=True)
+    (tmp_path / "broken" / "mlflow" / "__init__.py").write_text(
+        "import os\nuri = os.environ['MLFLOW_TRACKING_URI']\n"
+        "raise RuntimeError(f'no {uri}, no {uri.rpartition(chr(64))[0]}, no ' + os.environ['MLFLOW_TRACKING_PASSWORD'])"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "broken"))
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "canary-7")
+    there = write_run(tmp_path, {"Even": ORACLES["Even"]}, users=30)
+    with tracker(there, address, no_track=False) as tracking_run:
+        tracking_run.finished("Even")
+    assert "the upload broke with exit code 1" in str(tracking_run.line)
+    files = b"".join(path.read_bytes() for path in there.path.parent.rglob("*") if path.is_file())
+    for secret in ("canary", "c@nary", "can?ry", "can%40ry"):
+        assert secret not in str(tracking_run.line)
+        assert secret.encode() not in files
 
 
 # -- stores that fail ---------------------------------------------------------------------------
@@ -434,6 +510,82 @@ def test_ctrl_c_does_not_wait_for_a_store(tmp_path: Path, silent: str, monkeypat
         raise KeyboardInterrupt
     assert time.monotonic() - started < 30, "the upload's own limit is 60"
     assert uploads() == []
+
+
+def test_a_server_that_drips_is_given_up(tmp_path: Path) -> None:
+    """Each word keeps the request alive; only a limit for all of it ends."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(16)
+        threading.Thread(target=drip, args=(listening,), daemon=True).start()
+        there = write_run(tmp_path, {"Even": ORACLES["Even"]}, users=30)
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(ConfigError, match="was not done after 3 seconds; correct that and run the same command"):
+            track(there.path, address, timeout=3)
+    assert uploads() == []
+
+
+def drip(listening: socket.socket) -> None:
+    try:
+        connection, _ = listening.accept()
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            connection.sendall(b"X-More: 1\r\n")
+            time.sleep(0.2)
+    except OSError:
+        return
+
+
+def test_a_banner_of_the_site_is_no_answer(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text("print('{\"error\": 1}\\nWelcome!', end='', flush=True)")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    there = write_run(tmp_path, {"Even": ORACLES["Even"]}, users=30)
+    there.write_manifest(replace(there.read_manifest(), run_id="banner"))
+    assert track(there.path, database).uploaded == ("Even",)
+
+
+def test_an_upload_that_ends_without_an_answer_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken" / "mlflow").mkdir(parents=True)
+    (tmp_path / "broken" / "mlflow" / "__init__.py").write_text("import os\nos._exit(0)")
+    monkeypatch.syspath_prepend(str(tmp_path / "broken"))
+    there = write_run(tmp_path, {"Even": ORACLES["Even"]}, users=30)
+    with pytest.raises(ConfigError, match="the upload ended without an answer: nothing said"):
+        track(there.path)
+
+
+def test_a_copy_of_a_folder_is_another_run_and_a_moved_one_the_same(tmp_path: Path, database: str) -> None:
+    there = write_run(tmp_path / "first", {"Even": ORACLES["Even"]}, users=30)
+    there.write_manifest(replace(there.read_manifest(), run_id="copied"))
+    track(there.path, database)
+    copy = RunFolder(tmp_path / "second" / "planted")
+    shutil.copytree(there.path, copy.path)
+    assert track(copy.path, database).uploaded == ("Even",)
+    assert track(there.path, database).kept == ("Even",)
+    assert copy.read_manifest().run_id != there.read_manifest().run_id == "copied"
+    moved = RunFolder(tmp_path / "third" / "planted")
+    moved.path.parent.mkdir()
+    there.path.rename(moved.path)
+    assert track(moved.path, database).kept == ("Even",)
+    assert moved.read_manifest().run_id == "copied"
+
+
+def test_links_out_of_a_folder_are_not_sent(tmp_path: Path, database: str) -> None:
+    secret = tmp_path / "id_rsa"
+    secret.write_text("secret")
+    there = write_run(tmp_path / "run", {"Even": ORACLES["Even"]}, users=30)
+    there.write_manifest(replace(there.read_manifest(), run_id="links"))
+    even = there.model("Even")
+    (even.path / "mine.txt").symlink_to(secret)
+    there.submission("Even").parent.mkdir()
+    there.submission("Even").symlink_to(secret)
+    there.leaderboard("csv").unlink(missing_ok=True)
+    there.leaderboard("csv").symlink_to(secret)
+    track(there.path, database)
+    store = store_of(there, database)
+    assert "mine.txt" not in store.artifacts(store.children["Even"])
+    assert "submission/Even.csv" not in store.artifacts(store.children["Even"])
+    assert "leaderboard.csv" not in store.artifacts(store.parent)
 
 
 def test_an_upload_that_breaks_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

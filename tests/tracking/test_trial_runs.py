@@ -279,8 +279,9 @@ def test_a_store_that_is_down_costs_no_trial(tmp_path: Path, monkeypatch: pytest
     assert [trial.state for trial in tuned.models[0].trials] == ["done", "failed"]
     assert f"not tracked: the MLflow store did not take everything: {uri}: nothing answers there" in str(tuned.tracking)
     assert f"python -m movierec_bench track {tuned.folder} --tracking-uri {uri} uploads later" in str(tuned.tracking)
-    moved = shutil.copytree(tuned.folder, tmp_path / "planted")
+    moved = Path(shutil.move(tuned.folder, tmp_path / "planted"))
     assert track(moved, database).uploaded == ("EASE trial 0", "EASE trial 1")
+    shutil.move(moved, tuned.folder)
     assert track(tuned.folder, database).uploaded == (), "a folder that was moved is still the same searches"
 
 
