@@ -28,7 +28,7 @@ from support.browser import (
 
 from movierec_bench.reports.pages import QUIET, Figure, Note, Page, Section, Table, render_page, write_page, write_png
 from movierec_bench.reports.pages.figure import plain
-from movierec_bench.reports.pages.page import number_text, script_json
+from movierec_bench.reports.pages.page import number_text, prose, script_json
 
 pytestmark = pytest.mark.xdist_group("page")  # one process, so that the page is built and shown once
 ATTACK = "<script>window.attacked = 1</script>\"'&é"
@@ -107,6 +107,13 @@ def test_cells_are_read_by_people() -> None:
         "x",
         "12",
     ]
+
+
+def test_code_in_a_sentence_is_code_and_nothing_else_is_markup() -> None:
+    assert prose("try `run --models A`, <b>`<i>`") == (
+        "try <code>run --models A</code>, &lt;b&gt;<code>&lt;i&gt;</code>"
+    )
+    assert prose("one ` alone") == "one ` alone"
 
 
 def test_a_figure_is_also_a_png_file(tmp_path: Path) -> None:

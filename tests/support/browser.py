@@ -17,7 +17,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
 DESKTOP, PHONE = (1280, 900), (390, 844)
-_WAIT = 60  # seconds; the machine may be busy
+_WAIT = 180  # seconds; the machine may be busy
 
 
 @contextmanager

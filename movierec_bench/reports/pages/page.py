@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Optional, Union
 
 import jinja2
 import pandas as pd
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from movierec_bench.reports.pages.figure import Figure, by_column, chart_library, plain
 from movierec_bench.reports.pages.theme import CONFIGS
@@ -114,6 +115,7 @@ def render_page(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number_text
+    environment.filters["prose"] = prose
     environment.filters["json_number"] = lambda value: "" if plain(value) is None else plain(value)
     environment.tests["figure"] = lambda part: isinstance(part, Figure)
     environment.tests["table"] = lambda part: isinstance(part, Table)
@@ -147,6 +149,11 @@ def script_json(value: Any) -> str:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
+
+
+def prose(text: str) -> Markup:
+    """``text`` as it is, with what stands between two backquotes as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def number_text(value: Any) -> str:

@@ -12,6 +12,7 @@ from movierec_bench.reports.report.pairs import ADDS, CORRELATION, EITHER, FIRST
 _MAP = 16  # models of the map
 _GOOD = 12  # the best on validation, whose pairs may be worth mixing
 _WORTH = 8  # pairs that are named
+_ROOM = alt.Scale(padding=28)  # pixels around the points, for their names
 
 
 def alike_chapter(material: Material) -> Section:
@@ -47,7 +48,7 @@ def _worth_mixing(pairs: pd.DataFrame, order: list[str]) -> Table:
         f"Worth mixing first: {first[FIRST]} and {first[SECOND]}. They share {first[OVERLAP]:.0%} of their ten movies, "
         f"and together they find {first[EITHER]:.4f} of the held-out movies, {first[ADDS]:.4f} more than the better "
         "one alone. That is the most a mix of the two could reach, not what it will; try it with "
-        f"`ensemble RUN --models {first[FIRST]},{first[SECOND]}`."
+        f"`python -m movierec_bench ensemble RUN --models {first[FIRST]},{first[SECOND]}`."
     )
     return Table("worth-mixing", "Pairs worth mixing", notice, _named(best))
 
@@ -57,8 +58,13 @@ def _scatter(pairs: pd.DataFrame, order: list[str]) -> Figure:
     own = pairs[(pairs[FIRST] == leader) | (pairs[SECOND] == leader)].copy()
     own["model"] = own[SECOND].where(own[FIRST] == leader, own[FIRST])
     own = own[own[CORRELATION].notna()]
-    x = alt.X(f"{OVERLAP}:Q", title=f"shared with {leader} (share of the ten movies)", axis=alt.Axis(format="%"))
-    y = alt.Y(f"{CORRELATION}:Q", title="correlation of users' Recall@10")
+    x = alt.X(
+        f"{OVERLAP}:Q",
+        title=f"shared with {leader} (share of ten)",
+        axis=alt.Axis(format="%"),
+        scale=_up_to(own[OVERLAP]),
+    )
+    y = alt.Y(f"{CORRELATION}:Q", title="correlation of users' Recall@10", scale=_ROOM)
     points = (
         alt.Chart(own)
         .mark_point(opacity=0.9)
@@ -70,7 +76,12 @@ def _scatter(pairs: pd.DataFrame, order: list[str]) -> Figure:
         )
     )
     named = own.sort_values(ADDS, ascending=False).head(6)
-    labels = alt.Chart(named).mark_text(align="left", dx=9).encode(x=x, y=y, text="model:N")
+    beside = named.sort_values(OVERLAP)  # neighbours' names stand above and below in turn
+    labels = [
+        alt.Chart(beside.iloc[first::2]).mark_text(dy=dy).encode(x=x, y=y, text="model:N")
+        for first, dy in ((0, -15), (1, 16))
+        if len(beside) > first
+    ]
     if own.empty:
         notice = f"No other model's recall varies over the users, so nothing correlates with {leader}."
     else:
@@ -81,8 +92,18 @@ def _scatter(pairs: pd.DataFrame, order: list[str]) -> Figure:
         )
     told = own[["model", OVERLAP, CORRELATION, EITHER, ADDS]]
     return Figure(
-        "near", f"How near the others are to {leader}", notice, (points + labels).properties(height=340), told
+        "near",
+        f"How near the others are to {leader}",
+        notice,
+        alt.layer(points, *labels).properties(height=340),
+        told,
     )
+
+
+def _up_to(shares: pd.Series) -> alt.Scale:
+    """From 0 to a little above the largest share, so that its point has room for its name."""
+    most = 1.0 if shares.empty else float(shares.max())
+    return alt.Scale(domain=[0, min(1.0, 1.1 * most + 0.03)], nice=False)
 
 
 def _map(pairs: pd.DataFrame, order: list[str]) -> Figure:
@@ -95,7 +116,7 @@ def _map(pairs: pd.DataFrame, order: list[str]) -> Figure:
         .encode(
             x=alt.X(f"{FIRST}:N", sort=shown, title=None, axis=alt.Axis(labelAngle=-45)),
             y=alt.Y(f"{SECOND}:N", sort=shown, title=None),
-            color=alt.Color(f"{OVERLAP}:Q", title="shared movies (share of ten)", legend=alt.Legend(format="%")),
+            color=alt.Color(f"{OVERLAP}:Q", title="shared of ten", legend=alt.Legend(format="%")),
             tooltip=[FIRST, SECOND, alt.Tooltip(f"{OVERLAP}:Q", format=".1%"), CORRELATION],
         )
         .properties(height=22 * len(shown))

@@ -87,7 +87,7 @@ def _chosen_user_chapter(material: Material, pack: UserPack) -> Section:
         intro = (
             f"{len(pack.users):,} of {pack.scored:,} users with test rows are here: those that were asked for, and a "
             "sample that is even over short and long logs, and over users whom the models serve badly and well. "
-            "`report RUN --users ID,ID` puts others in."
+            "`python -m movierec_bench report RUN --users ID,ID` puts others in."
         )
     parts = (Note(f"Titles are missing, so movies are shown by id. {material.movies_missing}"),)
     missing = parts if material.movies is None else ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import altair as alt
 
@@ -22,9 +22,11 @@ def model_shape(models: Sequence[str]) -> alt.Shape:
     return alt.Shape("model:N", title="model", sort=None, scale=scale)
 
 
-def family_color() -> alt.Color:
-    """The colour of a family."""
-    return alt.Color("family:N", title="family", scale=alt.Scale(domain=list(BOARD_FAMILIES)))
+def family_color(families: Iterable[str]) -> alt.Color:
+    """The colour of a family, the same in every chart, with a legend of those ``families`` that a chart shows."""
+    shown = set(families)
+    legend = alt.Legend(values=[family for family in BOARD_FAMILIES if family in shown])
+    return alt.Color("family:N", title="family", scale=alt.Scale(domain=list(BOARD_FAMILIES)), legend=legend)
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 EPOCH, LOSS, RECALL, SECONDS = "epoch", "train_loss", f"valid_{MAIN_METRIC}", "seconds"  # columns of epochs.csv
 _TOLD_KS = (1, 3, 5, 10, 20, 50, 100)
 _MOST_EPOCHS = 150  # points of a model's curve; of longer ones every second, third, ... epoch is shown
+_FEW_EPOCHS = 10  # of which every one has a tick
 _LEAST_SECONDS = 0.01  # on a logarithmic axis there is no 0
 
 
@@ -45,7 +46,7 @@ def recall_chapter(material: Material) -> Section:
         .mark_line()
         .encode(
             x=alt.X("k:Q", title="K (movies recommended)"),
-            y=alt.Y("recall:Q", title="Recall@K (share of held-out movies found)"),
+            y=alt.Y("recall:Q", title="Recall@K (share found)"),
             color=model_color(lineup),
             opacity=alt.condition(picked, alt.value(1), alt.value(0.15)),
             tooltip=["model", "k", alt.Tooltip("recall:Q", format=".4f")],
@@ -57,7 +58,8 @@ def recall_chapter(material: Material) -> Section:
         "recall",
         title,
         f"The models shown are the best of each family and the next best, {LINES} at most; the numbers have them all. "
-        "A click in the legend picks a model out.",
+        "A click in the legend picks a model out. A curve may fall at first: hits are divided by K while K is less "
+        "than a user's held-out movies.",
         (Figure("recall-at-k", "Recall@K", _crossing(material, curves), chart, told),),
     )
 
@@ -81,12 +83,14 @@ def time_chapter(material: Material) -> Section:
     if table.empty:
         return Section("time", title, parts=(Note("No scored model says how long it took."),))
     front = table[table["pareto"]]
-    x = alt.X("seconds:Q", title="fit and rank (seconds, logarithmic)", scale=alt.Scale(type="log", nice=False))
+    x = alt.X(
+        "seconds:Q", title="fit and rank (seconds, logarithmic)", scale=alt.Scale(type="log", nice=False, padding=14)
+    )
     y = alt.Y("recall:Q", title="Recall@10 (share found)", scale=alt.Scale(zero=False))
     points = (
         alt.Chart(table)
         .mark_point(opacity=0.9)
-        .encode(x=x, y=y, color=family_color(), tooltip=["model", "family", "seconds", "recall"])
+        .encode(x=x, y=y, color=family_color(table[FAMILY]), tooltip=["model", "family", "seconds", "recall"])
     )
     line = alt.Chart(front).mark_line(style=QUIET, interpolate="step-after", fill=None).encode(x=x, y=y)
     names = alt.Chart(front).mark_text(align="left", dx=7, dy=-9).encode(x=x, y=y, text="model:N")
@@ -142,7 +146,7 @@ def learning_chapter(material: Material) -> Section:
         alt.Chart(shown)
         .mark_line(point=alt.OverlayMarkDef(size=25))
         .encode(
-            x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1)),
+            x=alt.X("epoch:Q", title="epoch", scale=alt.Scale(zero=False), axis=_whole_epochs(shown)),
             y=alt.Y("validation recall:Q", title="Recall@10 on validation rows (share found)"),
             color=model_color(order[:LINES]),
             tooltip=["model", "epoch", alt.Tooltip("validation recall:Q", format=".4f"), "loss", "seconds"],
@@ -152,6 +156,14 @@ def learning_chapter(material: Material) -> Section:
     figure = Figure("learning", "Validation Recall@10 by epoch", _still_rising(table), chart, table)
     intro = f"The best {min(LINES, len(order))} of {len(order)} models that train by epochs; the numbers have them all."
     return Section("learning-curves", title, intro, (figure, *parts))
+
+
+def _whole_epochs(shown: pd.DataFrame) -> alt.Axis:
+    """An axis without half epochs."""
+    first, last = shown["epoch"].min(), shown["epoch"].max()
+    if shown.empty or last - first > _FEW_EPOCHS:
+        return alt.Axis(format="d")
+    return alt.Axis(format="d", values=list(range(int(first), int(last) + 1)))
 
 
 def _epochs(folder: ModelFolder) -> tuple[Optional[pd.DataFrame], str]:

@@ -13,6 +13,7 @@ from movierec_bench.reports.report.breakdowns import (
     FOUND,
     GROUP,
     MODEL,
+    ROWS,
     USERS,
     all_segments,
     by_decade,
@@ -33,6 +34,7 @@ _SEGMENT_TITLES = {
     GOOD: "By how well the best models do on a user's validation rows",
 }
 _MISSING = "Not possible here: {}"
+_MANY = 30  # users or held-out rows of a kind that its sentence speaks of; of fewer, one hit would decide
 
 
 def users_chapter(material: Material) -> Section:
@@ -43,10 +45,8 @@ def users_chapter(material: Material) -> Section:
     tables, missing = all_segments(material)
     parts: list[Figure | Note] = []
     for by, table in tables.items():
-        counts = table.drop_duplicates(SEGMENT).set_index(SEGMENT)[USERS]
-        spelled = {name: f"{name} ({count:,} users)" for name, count in counts.items()}
-        own = table.assign(group=table[SEGMENT].map(spelled)).rename(columns={MAIN_METRIC: "recall"})
-        name, axis = f"segment-{by}", "Recall@10 (share of held-out movies found)"
+        own = _counted(table, SEGMENT, USERS).rename(columns={MAIN_METRIC: "recall"})
+        name, axis = f"segment-{by}", "Recall@10 (share found)"
         notice = _notice(material, table, MAIN_METRIC)
         parts.append(_dots(material, own, "recall", name, _SEGMENT_TITLES[by], axis, notice, table))
     parts += [Note(f"{_SEGMENT_TITLES[by]}: {_MISSING.format(reason)}") for by, reason in missing.items()]
@@ -74,13 +74,22 @@ def movies_chapter(material: Material) -> Section:
         if table.empty:
             parts.append(Note(f"{heading}: the data say nothing about it."))
             continue
-        axis = "share of held-out movies in the ten"
-        parts.append(_dots(material, table, FOUND, name, heading, axis, _notice(material, table, FOUND), table))
+        own, notice = _counted(table, GROUP, ROWS), _notice(material, table, FOUND)
+        parts.append(_dots(material, own, FOUND, name, heading, "found (share of held-out movies)", notice, table))
     intro = (
         "Of all held-out test rows with such a movie, the share that stands among the user's ten. Every row counts "
         "alike, so that these shares do not average to recall@10, where every user does."
     )
     return Section("kinds-of-movies", title, intro, tuple(parts))
+
+
+def _counted(table: pd.DataFrame, group: str, counts: str) -> pd.DataFrame:
+    """The table with a column ``GROUP`` that says how many users or rows a group has, such as "short (321 users)"."""
+    names = [
+        f"{name} ({count:,} {counts if count != 1 else counts[:-1]})"
+        for name, count in zip(table[group], table[counts])
+    ]
+    return table.assign(**{GROUP: names})
 
 
 def _dots(
@@ -108,11 +117,16 @@ def _dots(
 
 def _notice(material: Material, table: pd.DataFrame, value: str) -> str:
     """Where the compared models find most and least, and where the leader is beaten."""
-    means = spread(table, value, material.lineup)
-    group = SEGMENT if SEGMENT in table else GROUP
-    if len(means) < 2:
-        return f"All held-out rows are of one kind: {means.index[0]}."
-    text = f"Easiest: {means.idxmax()} ({means.max():.3f} on average); hardest: {means.idxmin()} ({means.min():.3f})."
+    group, counts = (SEGMENT, USERS) if SEGMENT in table else (GROUP, ROWS)
+    if table[group].nunique() < 2:
+        return f"All held-out rows are of one kind: {table[group].iloc[0]}."
+    many = table[table[counts] >= _MANY]
+    told = f"Of kinds with {_MANY} {counts} or more: " if len(many) < len(table) else ""
+    if many[group].nunique() < 2:
+        return f"Too few {counts} to compare: only one kind or none has {_MANY}."
+    table, means = many, spread(many, value, material.lineup)
+    ends = f"asiest: {means.idxmax()} ({means.max():.3f} on average); hardest: {means.idxmin()} ({means.min():.3f})."
+    text = f"{told}e{ends}" if told else f"E{ends}"
     leader = material.lineup[0]
     best = table.loc[table.groupby(group, sort=False)[value].idxmax()]
     beaten = [f"{row[MODEL]} for {row[group]}" for _, row in best.iterrows() if row[MODEL] != leader]

@@ -115,8 +115,12 @@ def _mix(folder: ModelFolder) -> dict[str, Any]:
 
 def _rule(recipe: dict[str, Any]) -> str:
     settings = {"depth": recipe.get("depth"), "k": recipe.get("rrf_k"), "by": recipe.get("by")}
-    told = ", ".join(f"{key} {value}" for key, value in settings.items() if value is not None)
+    told = ", ".join(f"{key} {_short(value)}" for key, value in settings.items() if value is not None)
     return " ".join(filter(None, (str(recipe.get("rule") or ""), f"({told})" if told else "")))
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _members(recipe: dict[str, Any]) -> str:

@@ -129,12 +129,12 @@ def _intervals(material: Material, names: list[str]) -> Figure:
     base = alt.Chart(table)
     scale = alt.Scale(zero=False)
     bars = base.mark_rule(strokeWidth=2).encode(
-        y=y, x=alt.X("ci_low:Q", title="Recall@10 (share of held-out movies found)", scale=scale), x2="ci_high:Q"
+        y=y, x=alt.X("ci_low:Q", title="Recall@10 (share found)", scale=scale), x2="ci_high:Q"
     )
     points = base.mark_point(opacity=1).encode(
         y=y,
         x="recall:Q",
-        color=family_color(),
+        color=family_color(table[FAMILY]),
         tooltip=["model", "family", alt.Tooltip("recall:Q", format=".4f"), "ci_low", "ci_high"],
     )
     first = alt.Chart(table.head(1)).mark_rule(style=ACCENT, strokeDash=[4, 3]).encode(x="recall:Q")

@@ -19,6 +19,7 @@ from movierec_bench.reports.report.alike import worth_mixing
 from movierec_bench.reports.report.breakdowns import by_decade, by_genre, by_popularity, by_segment
 from movierec_bench.reports.report.curves import pareto
 from movierec_bench.reports.report.evidence import Evidence, Items, read_evidence
+from movierec_bench.reports.report.kinds import _notice
 from movierec_bench.reports.report.material import Material, read_material
 from movierec_bench.reports.report.pairs import compare_pairs
 from movierec_bench.reports.report.user_pack import UserPack, pack_users
@@ -191,6 +192,19 @@ def test_by_genre_and_decade(material: Material) -> None:
     for row in decades[decades[MODEL] == "Even"].itertuples():
         inside = rows[YEAR] // 10 * 10 == int(row.group[:4])
         assert (row.rows, row.found) == (inside.sum(), pytest.approx(rows.loc[inside, "hit"].mean()))
+
+
+def test_sentences_speak_of_kinds_with_enough_rows(material: Material) -> None:
+    rows = [("Even", "rare", 3, 1.0), ("Even", "common", 40, 0.5), ("Even", "usual", 30, 0.4)]
+    rows += [("Odd", "rare", 3, 0.0), ("Odd", "common", 40, 0.1), ("Odd", "usual", 30, 0.6)]
+    table = pd.DataFrame(rows, columns=["model", "group", "rows", "found"])
+    assert material.lineup[0] == "Even"
+    assert _notice(material, table, "found") == (
+        "Of kinds with 30 rows or more: easiest: usual (0.500 on average); hardest: common (0.300). "
+        "Better there than Even: Odd for usual."
+    )
+    assert _notice(material, table[table["group"] != "usual"], "found").startswith("Too few rows to compare")
+    assert _notice(material, table[table["group"] == "usual"], "found") == "All held-out rows are of one kind: usual."
 
 
 # -- the pack of users --------------------------------------------------------------------------
