@@ -74,6 +74,20 @@ _COUNTS = (PLACE, USERS, MISSING_USERS, EPOCHS)
 _TEXTS = (MODEL, FAMILY, SOURCE, STATUS, ERROR, FILTER, MAY_BE_BEST)
 _FRACTIONS = (*METRICS, CI_LOW, CI_HIGH, COVERAGE)
 _BEST_FIRST = (*METRICS, CI_LOW, CI_HIGH, COVERAGE)  # sorted from the largest; all others from the smallest
+# Columns that the terminal always shows in some form; NDCG gives its place to another one that the board is sorted by.
+_ON_TERMINAL = (
+    PLACE,
+    MODEL,
+    STATUS,
+    MAIN_METRIC,
+    CI_LOW,
+    CI_HIGH,
+    MAY_BE_BEST,
+    FIT_SECONDS,
+    RANK_SECONDS,
+    PEAK_RSS,
+    ERROR,
+)
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -89,6 +103,7 @@ class Board:
         manifest: what the run rests on.
         folder: the run's folder.
         tracking: one line from `run` that says where it is tracked, or why not; None where nobody asked.
+        sorted_by: the column that ``table`` is sorted by.
     """
 
     table: pd.DataFrame
@@ -97,6 +112,7 @@ class Board:
     manifest: RunManifest
     folder: Path
     tracking: Optional[str] = None
+    sorted_by: str = MAIN_METRIC
 
     @property
     def contenders(self) -> list[str]:
@@ -142,7 +158,7 @@ class Board:
         for column, wanted in ((FAMILY, family), (STATUS, status)):
             rows = rows if wanted is None else rows[rows[column] == wanted]
         rows = rows.sort_values([sort, MODEL], ascending=[sort not in _BEST_FIRST, True], na_position="last")
-        return replace(self, table=rows.reset_index(drop=True))
+        return replace(self, table=rows.reset_index(drop=True), sorted_by=sort)
 
     def write(self, run: RunFolder) -> None:
         """Writes leaderboard.csv, leaderboard.md and leaderboard.html into ``run``."""
@@ -376,24 +392,25 @@ def _terminal_table(board: Board) -> Table:
     table.add_column("#", justify="right")
     table.add_column("model", overflow="fold", min_width=10)
     table.add_column("status", no_wrap=True)
-    for heading in (MAIN_METRIC, "95% CI", "best?", NDCG, "fit s", "rank s", "MiB"):
+    chosen = NDCG if board.sorted_by in _ON_TERMINAL else board.sorted_by
+    for heading in (MAIN_METRIC, "95% CI", "best?", chosen, "fit s", "rank s", "MiB"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in board.table.to_dict("records"):
-        table.add_row(*(Text(text) for text in _terminal_row(row)))
+        table.add_row(*(Text(text) for text in _terminal_row(row, chosen)))
     table.caption = Text("\n".join([*_verdict(board), *_reasons(board.table)]))
     table.caption_justify = "left"
     return table
 
 
-def _terminal_row(row: dict[str, Any]) -> list[str]:
+def _terminal_row(row: dict[str, Any], chosen: str) -> list[str]:
     def text(column: str) -> str:
         return _cell(column, row[column]).text
 
     scored = not math.isnan(row[MAIN_METRIC])
     interval = f"{row[CI_LOW]:.3f}-{row[CI_HIGH]:.3f}" if scored else ""
     memory = "" if math.isnan(row[PEAK_RSS]) else f"{row[PEAK_RSS]:.0f}"
-    recall, ndcg, fit, rank = (text(column) for column in (MAIN_METRIC, NDCG, FIT_SECONDS, RANK_SECONDS))
-    return [text(PLACE), row[MODEL], row[STATUS], recall, interval, row[MAY_BE_BEST], ndcg, fit, rank, memory]
+    recall, told, fit, rank = (text(column) for column in (MAIN_METRIC, chosen, FIT_SECONDS, RANK_SECONDS))
+    return [text(PLACE), row[MODEL], row[STATUS], recall, interval, row[MAY_BE_BEST], told, fit, rank, memory]
 
 
 def _verdict(board: Board) -> list[str]:

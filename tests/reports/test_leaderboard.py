@@ -282,6 +282,17 @@ def test_markdown_shows_hostile_texts_as_text(run: RunFolder) -> None:
     assert len(evil) == 1 and len(re.findall(r"(?<!\\)\|", evil[0])) == len(BOARD_COLUMNS) + 4
 
 
+def test_the_terminal_shows_the_column_it_is_sorted_by(run: RunFolder) -> None:
+    def shown(sort: str) -> str:
+        output = io.StringIO()
+        Console(file=output, width=100, color_system=None).print(build_board(run).select(sort=sort).to_rich())
+        return output.getvalue()
+
+    assert "ndcg@10" in shown("recall@10") and "ndcg@10" in shown("fit_seconds")
+    by_coverage = shown("coverage@10")
+    assert "coverage@10" in by_coverage and "ndcg@10" not in by_coverage
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_terminal_table_fits_and_gives_reasons(run: RunFolder, width: int) -> None:
     _add(run.model("FISMProfile"), "done", 0.1, error=None)
