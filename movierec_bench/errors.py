@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import unicodedata
+from collections.abc import Iterable
 
 _MOST_CHARACTERS = 4000  # of a message: a value that somebody put into a file may be of any length
 
@@ -58,3 +60,10 @@ def _commands(character: str) -> bool:
     """Whether it may do something to a terminal or a page, rather than stand there."""
     category = unicodedata.category(character)
     return (category[0] == "C" and character not in "\n\t") or category in ("Zl", "Zp")
+
+
+def did_you_mean(found: object, known: Iterable[str]) -> str:
+    """'did you mean A or B?' of the known names that are like ``found``, whatever the case; empty when none is."""
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(str(found).lower(), by_lower, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(by_lower[name] for name in close)}?" if close else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
@@ -28,12 +28,12 @@ from movierec_bench.recbole_backend.stored_state import read_state, write_state
 from movierec_bench.runs.files import write_text
 from movierec_bench.schema import HEAD, ITEM, RELATION, TAIL, TIME, USER, YEAR
 from movierec_bench.settings.catalog import ModelEntry
+from movierec_bench.settings.entry_record import entry_of, record_of
 from movierec_bench.training.building import build_dataset, build_model
 from movierec_bench.training.trainer import seed_everything
 
 MODEL, LEARNED, DATA = "model.json", "learned.npz", "data.npz"  # the files of a kept model's folder
 FORMAT = 1
-_TUPLES = ("groups", "requires", "stages")  # fields of a ModelEntry that JSON makes lists of
 _TRIPLES = (HEAD, RELATION, TAIL)
 
 
@@ -70,10 +70,9 @@ def keep(folder: Path, fitted: Ranker, data: AtomicData, rows: Interactions, see
     """
     write_state(folder / LEARNED, learned_state(fitted.entry, fitted.model))
     write_state(folder / DATA, _data_state(data, rows), compress=True)
-    entry = {**asdict(fitted.entry), "path": fitted.entry.path.name}
     description = {
         "format": FORMAT,
-        "model": entry,
+        "model": record_of(fitted.entry),
         "seed": seed,
         "filter": filters,
         "dataset": {"name": data.name, "data_hash": data.data_hash, "times": data.times},
@@ -93,7 +92,7 @@ def read_kept(folder: Path, changes: Optional[Mapping[str, Any]] = None) -> Kept
         ConfigError: the model has no such parameter, or its class is not there.
     """
     description = _read_description(folder / MODEL)
-    entry = _entry(description, folder).with_parameters(changes or {})
+    entry = entry_of(description["model"], folder / MODEL).with_parameters(changes or {})
     load_model_class(entry)  # its module knows the records that its state is made of
     data, rows = _read_data(folder, description)
     state = read_state(folder / LEARNED)
@@ -146,20 +145,6 @@ def _read_description(path: Path) -> dict[str, Any]:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged ({error!r}); expected what --keep-models wrote; run it again") from error
-
-
-def _entry(description: Mapping[str, Any], folder: Path) -> ModelEntry:
-    stored, names = description["model"], [field.name for field in fields(ModelEntry)]
-    values: dict[str, Any] = {
-        name: tuple(stored[name]) if name in _TUPLES else stored[name] for name in names if name in stored
-    }
-    try:
-        values["path"] = folder / MODEL
-        return ModelEntry(**values)
-    except TypeError as error:
-        raise DataError(
-            f"{folder / MODEL}: {error}; expected every field of a catalogue entry; run it again"
-        ) from error
 
 
 def _data_state(data: AtomicData, rows: Interactions) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import re
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ import pandas as pd
 
 from movierec_bench.data.split import read_part
 from movierec_bench.data.vocabulary import Vocabulary
-from movierec_bench.errors import ConfigError, DataError
+from movierec_bench.errors import ConfigError, DataError, did_you_mean
 from movierec_bench.mixing.search import Validation
 from movierec_bench.runs.folder import ModelFolder, RunFolder
 from movierec_bench.runs.staleness import why_stale
@@ -183,10 +182,9 @@ def _named(run: RunFolder, word: str, configs: Optional[PathLike]) -> list[str]:
     else:
         grouped = {name for name, entry in load_catalog(configs).items() if word in entry.groups}
         if not grouped:
-            close = difflib.get_close_matches(word, [*there, _ALL, *FAMILIES]) or sorted(there)
+            hint = did_you_mean(word, [*there, _ALL, *FAMILIES]) or f"expected one of {', '.join(sorted(there))};"
             raise ConfigError(
-                f"{run.path} has no model, mix or group {word!r}; expected one of {', '.join(close)}; "
-                "run the model first or correct the name"
+                f"{run.path} has no model, mix or group {word!r}; {hint} run the model first or correct the name"
             )
     usable = sorted(name for name in grouped if families.get(name))
     unusable = sorted(name for name in grouped & there if name not in usable)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-import yaml
-
-from movierec_bench.errors import ConfigError
+from movierec_bench.errors import ConfigError, did_you_mean
 from movierec_bench.mixing.rules import MOST_WEIGHT, RRF, RULES, Rule
 from movierec_bench.reports.user_segments import BY
 from movierec_bench.runs.records import RunManifest
+from movierec_bench.settings.yaml_files import load_yaml
 
 CONCAT, ROUTE, FIT, GREEDY, AUTO = "concat", "route", "fit", "greedy", "auto"
 SEARCHES = (FIT, GREEDY, AUTO)  # how rule, members or weights are found on validation rows
@@ -80,13 +78,12 @@ class Recipe:
     @classmethod
     def read(cls, path: Path) -> Recipe:
         """The recipe in a YAML file. Raises ConfigError naming file, key, what was found and expected."""
-        content = {key: value for key, value in _read_mapping(path).items() if value is not None}
+        content = {key: value for key, value in load_yaml(path).items() if value is not None}
         allowed = [field.name for field in dataclasses.fields(cls)]
         for key in content:
             if key not in allowed:
-                close = difflib.get_close_matches(str(key), allowed, n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise ConfigError(f"{path}: unknown key {key!r}; expected some of {', '.join(allowed)}{hint}")
+                hint = did_you_mean(key, allowed) or f"expected some of {', '.join(allowed)}"
+                raise ConfigError(f"{path}: unknown key {key!r}; {hint}")
         missing = [key for key in ("name", "method", "members") if key not in content]
         if missing:
             raise ConfigError(f"{path}: {', '.join(missing)} missing; expected a recipe, as params.yaml of a mix")
@@ -198,16 +195,5 @@ def check_choice(what: str, found: Any, allowed: tuple[str, ...]) -> None:
     """Nothing, if ``found`` is one of ``allowed``. Raises ConfigError, with the close ones, otherwise."""
     if found in allowed:
         return
-    close = difflib.get_close_matches(str(found), allowed)
-    hint = f"; did you mean {' or '.join(close)}?" if close else ""
-    raise ConfigError(f"{what} is {found!r}; expected one of {', '.join(allowed)}{hint}")
-
-
-def _read_mapping(path: Path) -> dict[Any, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML ({error}); expected the params.yaml of a mix") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: found {type(content).__name__}; expected lines such as 'method: linear'")
-    return content
+    hint = did_you_mean(found, allowed)
+    raise ConfigError(f"{what} is {found!r}; expected one of {', '.join(allowed)}{'; ' if hint else ''}{hint}")

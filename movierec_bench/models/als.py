@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
-from movierec_bench.models.parts.parameters import number, whole_number
 from movierec_bench.recbole_backend.model_contract import (
     EmbeddingModel,
     HistoryModel,
@@ -48,10 +47,10 @@ class ALS(EmbeddingModel, HistoryModel):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
-        self.n_factors = whole_number(config, "n_factors")
-        self.sweeps = whole_number(config, "sweeps")
-        self.alpha = number(config, "alpha", above=0)
-        self.reg_weight = number(config, "reg_weight", above=0)
+        self.n_factors = config["n_factors"]
+        self.sweeps = config["sweeps"]
+        self.alpha = config["alpha"]
+        self.reg_weight = config["reg_weight"]
         self.seed = config["seed"]
 
     def fit_closed_form(self) -> None:

@@ -8,12 +8,10 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
-from movierec_bench.models.parts.parameters import choice, number_from, whole_number
 from movierec_bench.models.parts.sparse_rows import RowLinear, RowLists, sample_zeros
 from movierec_bench.recbole_backend.model_contract import EmbeddingModel, HistoryModel, ModelConfig, TrainDataset
 
 _ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "identity": nn.Identity}
-LOSSES = ("BCE", "MSE")
 
 
 class AutoRec(EmbeddingModel, HistoryModel):
@@ -57,17 +55,17 @@ class AutoencoderNetwork(nn.Module):
 
     def __init__(self, config: ModelConfig, width: int) -> None:
         super().__init__()
-        self.loss_type = choice(config, "loss_type", LOSSES)
-        self.negatives = number_from(config, "negatives", 0)
-        self.dropout_prob = number_from(config, "dropout_prob", 0)
-        self.reg_weight = number_from(config, "reg_weight", 0)
-        hidden_size = whole_number(config, "hidden_size")
+        self.loss_type = config["loss_type"]
+        self.negatives = config["negatives"]
+        self.dropout_prob = config["dropout_prob"]
+        self.reg_weight = config["reg_weight"]
+        hidden_size = config["hidden_size"]
         encoder, self.decoder = nn.Linear(width, hidden_size), nn.Linear(hidden_size, width)
         for layer in (encoder, self.decoder):
             nn.init.xavier_normal_(layer.weight)
             nn.init.zeros_(layer.bias)
         self.encoder = RowLinear(encoder, normalised=False)
-        self.activation = _ACTIVATIONS[choice(config, "activation", tuple(_ACTIVATIONS))]()
+        self.activation = _ACTIVATIONS[config["activation"]]()
 
     def forward(self, rows: RowLists) -> torch.Tensor:
         """Float32 [B, width] outputs for B rows."""

@@ -10,11 +10,9 @@ from recbole.model.sequential_recommender.bert4rec import BERT4Rec
 from scipy.sparse import csr_matrix
 
 from movierec_bench.data.interactions import Interactions
-from movierec_bench.models.parts.parameters import choice, number_from
 from movierec_bench.models.parts.window_model import WindowModel, at_position
 from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
-INFERENCES = ("last", "sum", "top_10_per_five")
 _EVERY = 5  # top_10_per_five: positions from one vote to the next
 _VOTES = 10  # and movies that each of them votes for
 
@@ -39,8 +37,8 @@ class WindowBERT4Rec(WindowModel, BERT4Rec):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
-        self.inference = choice(config, "inference", INFERENCES)
-        self.last_share = number_from(config, "ft_ratio", lowest=0)
+        self.inference = config["inference"]
+        self.last_share = config["ft_ratio"]
 
     def set_history(self, rows: Interactions) -> None:
         """Take the rows to rank from; the windows themselves come with each batch."""

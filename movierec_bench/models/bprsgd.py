@@ -11,7 +11,6 @@ from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType, ModelType
 from torch import nn
 
-from movierec_bench.models.parts.parameters import number, number_from, whole_number
 from movierec_bench.recbole_backend.model_contract import EmbeddingModel, ModelConfig, TrainDataset
 
 _FIRST_SIZE = 0.1  # standard deviation of the vectors a fit begins with
@@ -44,12 +43,12 @@ class BPRSGD(EmbeddingModel, GeneralRecommender):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
-        n_factors = whole_number(config, "n_factors")
-        self.learning_rate = number(config, "learning_rate", above=0)
-        self.reg_weight = number_from(config, "reg_weight", 0)
+        n_factors = config["n_factors"]
+        self.learning_rate = config["learning_rate"]
+        self.reg_weight = config["reg_weight"]
         rows = dataset.interactions
         counts = np.bincount(rows.item_ix, minlength=self.n_items)
-        self._rows = BlockedRows(rows, np.maximum(counts, 1) ** number_from(config, "negative_power", 0))
+        self._rows = BlockedRows(rows, np.maximum(counts, 1) ** config["negative_power"])
         self.user_vectors = nn.Parameter(_FIRST_SIZE * torch.randn(self.n_users, n_factors))
         self.item_vectors = nn.Parameter(_FIRST_SIZE * torch.randn(self.n_items, n_factors))
         self.item_biases = nn.Parameter(torch.zeros(self.n_items))

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from movierec_bench.models.parts.linear_model import sparse_scores
-from movierec_bench.models.parts.parameters import number_from, whole_number
 from movierec_bench.models.parts.popularity import Popularity, favourites, feature_matrix
 from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
 from movierec_bench.schema import DIRECTOR, WRITER
@@ -32,10 +31,10 @@ class CreatorTop(HistoryModel):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
-        self.creators = whole_number(config, "creators")
+        self.creators = config["creators"]
         self.weighted_features = [
-            (number_from(config, "director_weight", 0), feature_matrix(dataset.movies, DIRECTOR)),
-            (number_from(config, "writer_weight", 0), feature_matrix(dataset.movies, WRITER)),
+            (config["director_weight"], feature_matrix(dataset.movies, DIRECTOR)),
+            (config["writer_weight"], feature_matrix(dataset.movies, WRITER)),
         ]
 
     def fit_closed_form(self) -> None:

@@ -6,7 +6,6 @@ import numpy as np
 
 from movierec_bench.models.parts.gram_matrix import item_gram, ridge_inverse
 from movierec_bench.models.parts.linear_model import LinearModel
-from movierec_bench.models.parts.parameters import number
 from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 
@@ -22,7 +21,7 @@ class FastEASE(LinearModel):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
-        self.reg_weight = number(config, "reg_weight", above=0)
+        self.reg_weight = config["reg_weight"]
 
     def item_weights(self) -> np.ndarray:
         """Float32 [n_items, n_items]: B."""

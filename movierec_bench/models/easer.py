@@ -11,7 +11,6 @@ from scipy.sparse import csr_matrix, vstack
 
 from movierec_bench.models.parts.gram_matrix import item_gram, ridge_inverse
 from movierec_bench.models.parts.linear_model import LinearModel, TiledWeights, sparse_scores
-from movierec_bench.models.parts.parameters import number, number_from, whole_number
 from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 logger = logging.getLogger(__name__)
@@ -37,12 +36,12 @@ class EASER(LinearModel):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
-        self.pair_share = number_from(config, "pair_share", 0)
-        self.most_pairs = whole_number(config, "most_pairs")
-        self.reg_weight = number(config, "reg_weight", above=0)
-        self.pair_reg_weight = number(config, "pair_reg_weight", above=0)
-        self.rho = number(config, "rho", above=0)
-        self.iterations = whole_number(config, "iterations")
+        self.pair_share = config["pair_share"]
+        self.most_pairs = config["most_pairs"]
+        self.reg_weight = config["reg_weight"]
+        self.pair_reg_weight = config["pair_reg_weight"]
+        self.rho = config["rho"]
+        self.iterations = config["iterations"]
 
     def fit_closed_form(self) -> None:
         """Choose the pairs and learn both kinds of weights from the training rows."""

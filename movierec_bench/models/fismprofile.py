@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from movierec_bench.models.parts.parameters import number_from, whole_number
 from movierec_bench.models.parts.truncated_svd import item_factors
 from movierec_bench.recbole_backend.model_contract import (
     EmbeddingModel,
@@ -35,8 +34,8 @@ class FISMProfile(EmbeddingModel, HistoryModel):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
-        self.n_factors = whole_number(config, "n_factors")
-        self.singular_power = number_from(config, "singular_power", 0)
+        self.n_factors = config["n_factors"]
+        self.singular_power = config["singular_power"]
         self.seed = config["seed"]
 
     def fit_closed_form(self) -> None:

@@ -8,7 +8,6 @@ import numba
 import numpy as np
 import torch
 
-from movierec_bench.models.parts.parameters import whole_number, whole_numbers
 from movierec_bench.models.parts.popularity import Popularity, favourites, feature_matrix, popular_by_value
 from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
 from movierec_bench.schema import GENRE
@@ -28,8 +27,8 @@ class GenreVote(HistoryModel):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
-        self.votes = np.array(whole_numbers(config, "votes"))
-        self.ballot = whole_number(config, "ballot")
+        self.votes = np.array(config["votes"])
+        self.ballot = config["ballot"]
         self.genres = feature_matrix(dataset.movies, GENRE)
 
     def fit_closed_form(self) -> None:

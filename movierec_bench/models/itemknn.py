@@ -10,10 +10,9 @@ from scipy.sparse import csr_matrix
 from movierec_bench.models.parts.gram_matrix import item_gram
 from movierec_bench.models.parts.linear_model import sparse_scores
 from movierec_bench.models.parts.nearest import nearest_items
-from movierec_bench.models.parts.parameters import choice, number_from, whole_number
 from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
 
-SUM, MAX = "sum", "max"
+MAX = "max"
 
 
 class FastItemKNN(HistoryModel):
@@ -31,9 +30,9 @@ class FastItemKNN(HistoryModel):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
-        self.k = whole_number(config, "k")
-        self.shrink = number_from(config, "shrink", 0)
-        self.aggregate = choice(config, "aggregate", (SUM, MAX))
+        self.k = config["k"]
+        self.shrink = config["shrink"]
+        self.aggregate = config["aggregate"]
 
     def fit_closed_form(self) -> None:
         """Find the nearest movies of each movie in the training rows."""

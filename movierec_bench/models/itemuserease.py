@@ -9,7 +9,6 @@ import torch
 from movierec_bench.models.ease import ease_weights
 from movierec_bench.models.parts.gram_matrix import item_gram
 from movierec_bench.models.parts.linear_model import TiledWeights
-from movierec_bench.models.parts.parameters import number
 from movierec_bench.models.userease import UserEASE
 from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
@@ -29,7 +28,7 @@ class ItemUserEASE(UserEASE):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
-        self.item_reg_weight = number(config, "item_reg_weight", above=0)
+        self.item_reg_weight = config["item_reg_weight"]
 
     def fit_closed_form(self) -> None:
         """Learn both sides from the training rows."""

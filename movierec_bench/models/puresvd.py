@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from movierec_bench.models.parts.parameters import whole_number
 from movierec_bench.models.parts.truncated_svd import item_factors
 from movierec_bench.recbole_backend.model_contract import (
     EmbeddingModel,
@@ -39,7 +38,7 @@ class PureSVD(EmbeddingModel, HistoryModel):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
-        self.n_factors = self._at_most_a_quarter(whole_number(config, "n_factors"))
+        self.n_factors = self._at_most_a_quarter(config["n_factors"])
         self.seed = config["seed"]
 
     def _at_most_a_quarter(self, n_factors: int) -> int:

@@ -10,7 +10,6 @@ from scipy.sparse import csr_matrix, diags
 
 from movierec_bench.models.parts.linear_model import sparse_scores
 from movierec_bench.models.parts.nearest import nearest
-from movierec_bench.models.parts.parameters import number_from, whole_number
 from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
 
 
@@ -35,9 +34,9 @@ class RP3beta(HistoryModel):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
-        self.alpha = number_from(config, "alpha", 0)
-        self.beta = number_from(config, "beta", 0)
-        self.k = whole_number(config, "k")
+        self.alpha = config["alpha"]
+        self.beta = config["beta"]
+        self.k = config["k"]
 
     def fit_closed_form(self) -> None:
         """Weigh the walks through the training rows."""

@@ -9,11 +9,8 @@ import torch
 from recbole.model.sequential_recommender.s3rec import S3Rec
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from movierec_bench.models.parts.parameters import choice, whole_number
 from movierec_bench.models.parts.window_model import CausalAttention, at_position, softmax_loss
 from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
-
-SCORERS = ("dot", "negative_euclidean")
 
 
 class WindowS3Rec(CausalAttention, S3Rec):
@@ -36,8 +33,8 @@ class WindowS3Rec(CausalAttention, S3Rec):
         settings: Any = config
         settings["item_attribute"], settings["train_stage"] = config["ITEM_ID_FIELD"], "pretrain"
         super().__init__(config, dataset)
-        self.scorer = choice(config, "scorer", SCORERS)
-        attributes = attribute_table(dataset, config["item_attributes"], whole_number(config, "min_attribute_movies"))
+        self.scorer = config["scorer"]
+        attributes = attribute_table(dataset, config["item_attributes"], config["min_attribute_movies"])
         self.register_buffer("attributes", attributes, persistent=False)
         self.n_features = attributes.shape[1]
         self.feature_embedding = torch.nn.Embedding(self.n_features, self.hidden_size)

@@ -13,7 +13,6 @@ from scipy.sparse import csr_matrix
 from movierec_bench.models.ease import ease_weights
 from movierec_bench.models.parts.gram_matrix import item_gram
 from movierec_bench.models.parts.linear_model import LinearModel
-from movierec_bench.models.parts.parameters import number, number_from
 from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 from movierec_bench.schema import DIRECTOR, GENRE, TITLE, WRITER, YEAR
 
@@ -36,8 +35,8 @@ class SideEASE(LinearModel):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
-        self.reg_weight = number(config, "reg_weight", above=0)
-        self.feature_weights = {feature: number_from(config, f"{feature}_weight", 0) for feature in FEATURES}
+        self.reg_weight = config["reg_weight"]
+        self.feature_weights = {feature: config[f"{feature}_weight"] for feature in FEATURES}
         self.movies = dataset.movies
 
     def item_weights(self) -> np.ndarray:

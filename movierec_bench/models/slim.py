@@ -9,7 +9,6 @@ import numpy as np
 
 from movierec_bench.models.parts.gram_matrix import item_gram
 from movierec_bench.models.parts.linear_model import LinearModel
-from movierec_bench.models.parts.parameters import flag, number, number_from
 from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 logger = logging.getLogger(__name__)
@@ -32,9 +31,9 @@ class FastSLIM(LinearModel):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
-        self.lambda1 = number_from(config, "lambda1", 0)
-        self.lambda2 = number(config, "lambda2", above=0)
-        self.positive_only = flag(config, "positive_only")
+        self.lambda1 = config["lambda1"]
+        self.lambda2 = config["lambda2"]
+        self.positive_only = config["positive_only"]
 
     def item_weights(self) -> np.ndarray:
         """Float32 [n_items, n_items]: W."""

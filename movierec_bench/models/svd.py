@@ -6,7 +6,6 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from movierec_bench.models.parts.nearest import UserNeighbourModel, nearest_by_correlation
-from movierec_bench.models.parts.parameters import whole_number
 from movierec_bench.models.parts.truncated_svd import item_factors
 from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
@@ -27,7 +26,7 @@ class SVD(UserNeighbourModel):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
-        self.n_factors = whole_number(config, "n_factors", lowest=2)
+        self.n_factors = config["n_factors"]
         self.seed = config["seed"]
 
     def fit_closed_form(self) -> None:

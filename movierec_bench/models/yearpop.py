@@ -10,7 +10,6 @@ from scipy.sparse import csr_matrix
 
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.models.parts.linear_model import sparse_scores
-from movierec_bench.models.parts.parameters import choice
 from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
 
 YEARS, ROWS = "years", "rows"
@@ -32,7 +31,7 @@ class YearPop(HistoryModel):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
-        self.activity = choice(config, "activity", (YEARS, ROWS))
+        self.activity = config["activity"]
 
     def fit_closed_form(self) -> None:
         """Count the training rows by the year they were watched in."""

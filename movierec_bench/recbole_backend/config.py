@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from recbole.config import Config
+from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import ModelType, get_model
 
 from movierec_bench.errors import ConfigError
 from movierec_bench.recbole_backend import compat
 from movierec_bench.schema import ITEM_FIELD, LABEL_FIELD, TIME_FIELD, USER_FIELD
 from movierec_bench.settings.catalog import ModelEntry, recbole_defaults
+from movierec_bench.settings.own_code import make_importable
 
 # RecBole loads settings of its own for the data set names it knows (ml-100k above all); this is none of them.
 _DATASET = "movierec_bench"
-_HOMES = {"ours": "movierec_bench.models", "adapted": "movierec_bench.recbole_models"}  # by `ModelEntry.source`
 
 
 class BenchConfig(Config):
@@ -45,26 +47,26 @@ class BenchConfig(Config):
             os.environ["CUDA_VISIBLE_DEVICES"] = visible
 
 
-def build_config(entry: ModelEntry, seed: int, scratch: Path, changes: Optional[Mapping[str, Any]] = None) -> Config:
+def build_config(entry: ModelEntry, seed: int, scratch: Path) -> Config:
     """The Config a model is built with.
 
     Args:
         entry: the catalogued model.
         seed: seed of everything random in the model.
         scratch: folder for whatever RecBole insists on writing (``saved/``, ``log/``).
-        changes: parameters a training stage overrides.
 
     Raises:
         ConfigError: a key of ours did not survive RecBole's processing, or has a value RecBole refuses.
     """
     model_class = load_model_class(entry)
-    settings = {**entry.parameters, **(changes or {}), **_fixed_settings(model_class, seed, scratch)}
+    settings = {**entry.parameters, **_fixed_settings(model_class, seed, scratch)}
     try:
         # RecBole completes nested dictionaries in place; the entry must stay as it was.
         config = BenchConfig(model=model_class, dataset=_DATASET, config_dict=_deep_copy(settings))
     except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
         raise ConfigError(f"{entry.path}: RecBole refuses these settings: {error}") from error
     _check_survived(entry, settings, config)
+    config["model"] = entry.name  # RecBole puts the class's name there; messages name what the user called it
     return config
 
 
@@ -75,7 +77,7 @@ def load_model_class(entry: ModelEntry) -> Any:
         ConfigError: there is no such module or class.
     """
     try:
-        return _recbole_class(entry) if entry.source == "recbole" else _class_of_ours(entry)
+        return _recbole_class(entry) if entry.source == "recbole" else _imported_class(entry)
     finally:
         compat.stop_anomaly_detection()
 
@@ -87,20 +89,33 @@ def _recbole_class(entry: ModelEntry) -> Any:
         raise ConfigError(f"{entry.path}: RecBole has no model {entry.class_name!r} here: {error}") from error
 
 
-def _class_of_ours(entry: ModelEntry) -> Any:
-    module_name = f"{_HOMES[entry.source]}.{entry.name.lower()}"
+def _imported_class(entry: ModelEntry) -> Any:
+    if entry.code is not None:
+        make_importable(entry.code)
     try:
-        module = importlib.import_module(module_name)
+        module = importlib.import_module(entry.module)
     except ModuleNotFoundError as error:
-        if error.name != module_name:
+        if not (entry.module + ".").startswith(f"{error.name}."):
             raise  # the module is there and needs something that is not
         raise ConfigError(
-            f"{entry.path}: {entry.name} is 'source: {entry.source}', but there is no {module_name}; "
-            f"expected a file {module_name.replace('.', '/')}.py"
+            f"{entry.path}: {entry.name} is 'source: {entry.source}', but there is no {entry.module} here; "
+            + _where_a_class_may_be(entry)
         ) from error
-    if not hasattr(module, entry.class_name):
-        raise ConfigError(f"{entry.path}: {module_name} has no class {entry.class_name!r}; set 'catalog.class'")
-    return getattr(module, entry.class_name)
+    found = getattr(module, entry.class_name, None)
+    if not inspect.isclass(found) or not issubclass(found, AbstractRecommender):
+        raise ConfigError(
+            f"{entry.path}: {entry.module} has no model class {entry.class_name!r}; expected a class that derives from "
+            "movierec_bench.models.HistoryModel or a RecBole model; set 'catalog.class'"
+        )
+    if found.__module__.startswith("recbole."):
+        raise ConfigError(f"{entry.path}: {entry.class_name} is RecBole's own; expected 'source: recbole'")
+    return found
+
+
+def _where_a_class_may_be(entry: ModelEntry) -> str:
+    if entry.module.startswith("movierec_bench."):
+        return f"expected a file {entry.path.stem}.py beside its YAML, or {entry.module.replace('.', '/')}.py"
+    return f"expected the package {entry.module.split('.')[0]!r} to be installed on every machine that runs the model"
 
 
 def effective_parameters(entry: ModelEntry, config: Config) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class ModelConfig(Protocol):
     """A model's settings by name: RecBole's Config, in which a name that is not set reads None, or a dictionary."""
 
     def __getitem__(self, key: str, /) -> Any:
-        """The setting's value; ``models/parts/parameters.py`` reads those of ours, checked."""
+        """The setting's value, in the type its YAML declares."""
 
 
 class TrainDataset(Protocol):

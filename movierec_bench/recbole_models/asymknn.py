@@ -11,7 +11,6 @@ from recbole.model.general_recommender.asymknn import AsymKNN, ComputeSimilarity
 from scipy.sparse import csr_matrix
 
 from movierec_bench.models.parts.linear_model import sparse_scores
-from movierec_bench.models.parts.parameters import choice, number_from, whole_number
 from movierec_bench.models.parts.sparse_rows import RowReader
 from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
@@ -35,11 +34,11 @@ class BlockAsymKNN(RowReader, AsymKNN):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         GeneralRecommender.__init__(self, config, dataset)  # RecBole's own goes on to make the matrix of all scores
-        self.k = whole_number(config, "k")
-        self.method = choice(config, "knn_method", ("item", "user"))
-        self.alpha = number_from(config, "alpha", 0)
-        self.beta = number_from(config, "beta", 0)
-        self.q = whole_number(config, "q")
+        self.k = config["k"]
+        self.method = config["knn_method"]
+        self.alpha = config["alpha"]
+        self.beta = config["beta"]
+        self.q = config["q"]
         self.fake_loss = torch.nn.Parameter(torch.zeros(1))
         self.history = dataset.interactions.csr
         similarity = ComputeSimilarity(self.history, topk=self.k, alpha=self.alpha, method=self.method)

@@ -11,7 +11,6 @@ from recbole.model.general_recommender.nceplrec import NCEPLRec
 from scipy.sparse import csr_matrix, diags
 from sklearn.utils.extmath import randomized_svd
 
-from movierec_bench.models.parts.parameters import number, number_from, whole_number
 from movierec_bench.models.parts.sparse_rows import RowReader
 from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
@@ -29,8 +28,8 @@ class FoldInNCEPLRec(RowReader, NCEPLRec):
         GeneralRecommender.__init__(self, config, dataset)  # RecBole's own does the whole work here
         self.dummy_param = torch.nn.Parameter(torch.zeros(1))
         self.history = dataset.interactions.csr
-        beta, reg_weight = number_from(config, "beta", 0), number(config, "reg_weight", 0)
-        rank = min(whole_number(config, "rank"), min(self.history.shape) - 1)
+        beta, reg_weight = config["beta"], config["reg_weight"]
+        rank = min(config["rank"], min(self.history.shape) - 1)
         _, singular, vectors = randomized_svd(
             weighted_by_rarity(self.history, beta),
             n_components=rank,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import math
 import re
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union, overload
 import jinja2
 import pandas as pd
 
-from movierec_bench.errors import ConfigError, DataError
+from movierec_bench.errors import ConfigError, DataError, did_you_mean
 from movierec_bench.evaluation.confidence_set import (
     DIFFERENCE,
     HIGH,
@@ -308,8 +307,7 @@ def _compared(folders: dict[str, ModelFolder], placed: Sequence[str], seed: int)
 def _check_choice(what: str, found: Optional[str], allowed: tuple[str, ...]) -> None:
     if found is None or found in allowed:
         return
-    close = difflib.get_close_matches(found, allowed)
-    step = f"did you mean {' or '.join(close)}?" if close else "choose one of these"
+    step = did_you_mean(found, allowed) or "choose one of these"
     raise ConfigError(f"{what} {found!r} is not known; expected one of {', '.join(allowed)}; {step}")
 
 

@@ -6,7 +6,6 @@ rows and answers are never read to form one: a mix may be chosen by segment, and
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Optional, Union
@@ -17,7 +16,7 @@ from scipy.sparse import csr_matrix
 
 from movierec_bench.data.atomic import AtomicData, read_atomic
 from movierec_bench.data.split import read_known, read_part
-from movierec_bench.errors import ConfigError, DataError
+from movierec_bench.errors import ConfigError, DataError, did_you_mean
 from movierec_bench.evaluation.metrics import per_user
 from movierec_bench.runs.folder import ModelFolder, RunFolder
 from movierec_bench.schema import GENRE, ITEM, MAIN_METRIC, TIME, USER, K, PathLike
@@ -156,9 +155,8 @@ def segment_of(segments: pd.DataFrame, users: np.ndarray) -> np.ndarray:
 def _check_known(by: str) -> None:
     if by in BY:
         return
-    close = difflib.get_close_matches(str(by), BY, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise ConfigError(f"segments by {by!r} are not known; expected one of {', '.join(BY)}{hint}")
+    hint = did_you_mean(by, BY)
+    raise ConfigError(f"segments by {by!r} are not known; expected one of {', '.join(BY)}{'; ' if hint else ''}{hint}")
 
 
 def _thirds(values: pd.Series, names: Sequence[str]) -> pd.Series:

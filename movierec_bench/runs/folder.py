@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from movierec_bench.errors import ConfigError, DataError
+from movierec_bench.errors import ConfigError, DataError, did_you_mean
 from movierec_bench.runs.files import write_parquet, write_text
 from movierec_bench.runs.records import BUDGET, DONE, REDO, RunManifest, Status
 from movierec_bench.schema import METRICS, RANK, SCORE, TOPK_COLUMNS, USER
@@ -163,10 +162,9 @@ class RunFolder:
         """The folder of the model or ensemble ``name``. Raises ConfigError if there is none."""
         there = {folder.name: folder for folder in self.ensembles() + self.models()}
         if name not in there:
-            close = difflib.get_close_matches(name, there) or sorted(there)
+            hint = did_you_mean(name, there) or f"expected one of this run, {', '.join(sorted(there)) or 'none yet'};"
             raise ConfigError(
-                f"{self.path} has no model or ensemble {name!r}; expected one of this run, "
-                f"such as {', '.join(close) or 'none yet'}; run the model first or correct the name"
+                f"{self.path} has no model or ensemble {name!r}; {hint} run the model first or correct the name"
             )
         return there[name]
 

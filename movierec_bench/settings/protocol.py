@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
-import yaml
-
-from movierec_bench.errors import ConfigError
+from movierec_bench.errors import ConfigError, did_you_mean
 from movierec_bench.schema import PathLike
-from movierec_bench.settings.yaml_files import ConfigFolders
+from movierec_bench.settings.yaml_files import ConfigFolders, read_yaml
 
 PROTOCOLS = ("competition", "random", "last", "ratio", "halves", "time", "users", "given")
 
@@ -100,13 +97,13 @@ def load_protocol(path: Path) -> Protocol:
     Raises:
         ConfigError: The file is missing or no mapping; a key is unknown, missing or has a bad value.
     """
-    settings = _read_mapping(path)
+    file = read_yaml(path)
+    settings = file.content
     allowed = [field.name for field in dataclasses.fields(Protocol)]
     for key in settings:
         if key not in allowed:
-            close = difflib.get_close_matches(str(key), allowed, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ConfigError(f"{path}: unknown key {key!r}; allowed are {', '.join(allowed)}{hint}")
+            hint = did_you_mean(key, allowed) or f"expected some of {', '.join(allowed)}"
+            raise ConfigError(f"{file.at(key)}: unknown key {key!r}; {hint}")
     missing = [key for key in allowed if key not in settings]
     if missing:
         raise ConfigError(f"{path}: missing {', '.join(missing)}; expected every one of {', '.join(allowed)}")
@@ -114,16 +111,6 @@ def load_protocol(path: Path) -> Protocol:
         return Protocol(**settings)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-
-
-def _read_mapping(path: Path) -> dict[Any, Any]:
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML ({error}); expected a protocol file") from error
-    if not isinstance(settings, dict):
-        raise ConfigError(f"{path}: found {type(settings).__name__}; expected lines such as 'name: competition'")
-    return settings
 
 
 def protocol_of(configs: Optional[PathLike], name: Optional[str]) -> Protocol:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
@@ -29,7 +31,9 @@ class ConfigFolders:
                 "(protocol.yaml, common.yaml, models/*.yaml); check the path"
             )
         local = Path(own) if own is not None else Path("recbole_configs")
-        self._folders = [folder for folder in (local, packaged_configs()) if folder.is_dir()]
+        packaged = packaged_configs()
+        is_other = local.is_dir() and not local.samefile(packaged)  # in a checkout, the two are one folder
+        self._folders = [local, packaged] if is_other else [packaged]
 
     def file(self, relative: str) -> Path:
         """The first existing file of that relative path. Raises ConfigError when there is none."""
@@ -55,15 +59,44 @@ def packaged_configs() -> Path:
     return inside if inside.is_dir() else package.parent / "recbole_configs"
 
 
-def load_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping of plain values. ``1e-4`` is a float, as RecBole reads it.
+@dataclass(frozen=True)
+class YamlFile:
+    """A YAML mapping, with what stands around its values.
+
+    Attributes:
+        path: the file.
+        content: the values, by top-level key.
+        comments: what a comment behind a top-level key's value says, by key; those without one are not in it.
+        lines: the line of each top-level key, from 1.
+        opening: the comment lines the file begins with, as one line.
+    """
+
+    path: Path
+    content: dict[str, Any]
+    comments: Mapping[str, str]
+    lines: Mapping[str, int]
+    opening: str
+
+    def at(self, key: str) -> str:
+        """Where a key stands, for a message: file and line."""
+        return f"{self.path} line {self.lines[key]}" if key in self.lines else str(self.path)
+
+
+def read_yaml(path: Path) -> YamlFile:
+    """A YAML mapping of plain values, with its comments. ``1e-4`` is a float, as RecBole reads it.
 
     Raises:
         ConfigError: the file cannot be read, is not UTF-8 or not YAML, holds a key twice, a key that is not text, or a
             value by reference (``*name``), of which a few lines can make gigabytes. The message says where.
     """
+    text = _text(path)
     try:
-        content = yaml.load(_text(path), Loader=_Loader)
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            content = None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
@@ -72,10 +105,37 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # such as a number of 5,000 digits, or a date that is none
         raise ConfigError(f"{path}: {str(error)[:200]}; expected one 'key: value' a line") from error
     if content is None:
-        return {}
+        return YamlFile(path, {}, {}, {}, _opening(text))
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: found a {type(content).__name__}; expected 'key: value' lines")
-    return content
+    lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
+    return YamlFile(path, content, _comments(text, node), lines, _opening(text))
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """The values alone of what `read_yaml` reads, which says what is refused."""
+    return read_yaml(path).content
+
+
+def _comments(text: str, node: yaml.MappingNode) -> dict[str, str]:
+    """What stands behind ``#`` on the line on which a top-level value ends, or of its key if it goes on below."""
+    written = text.split("\n")
+    comments = {}
+    for key, value in node.value:
+        end = value.end_mark if value.end_mark.line == key.end_mark.line else key.end_mark
+        behind = written[end.line][end.column :].lstrip(": ") if end.line < len(written) else ""
+        if behind.startswith("#"):
+            comments[key.value] = behind.lstrip("# ").rstrip()
+    return comments
+
+
+def _opening(text: str) -> str:
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("# ").rstrip())
+    return " ".join(lines)
 
 
 def _text(path: Path) -> str:

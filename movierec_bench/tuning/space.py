@@ -9,7 +9,6 @@ A user's own ``recbole_configs`` folder wins over the packaged one, file by file
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Mapping
@@ -17,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from movierec_bench.errors import ConfigError
+from movierec_bench.errors import ConfigError, did_you_mean
 from movierec_bench.settings.catalog import ModelEntry
-from movierec_bench.settings.yaml_files import ConfigFolders, load_yaml
+from movierec_bench.settings.declarations import Number
+from movierec_bench.settings.yaml_files import ConfigFolders, YamlFile, read_yaml
 
 KINDS = ("choice", "uniform", "log_uniform", "int", "log_int")
 _TUNE = "tune"
@@ -105,31 +105,39 @@ class SearchSpace:
 
 
 def load_space(entry: ModelEntry, folders: ConfigFolders) -> SearchSpace:
-    """The search space of a model.
+    """The search space of a model; of a variant that has none, its base's, without the parameters the variant sets.
 
     Raises:
         ConfigError: the model has none, or its YAML names an unknown parameter or domain, or bad bounds.
     """
     there = {path.stem: path for path in folders.files(_TUNE)}
-    if entry.name not in there:
+    of = next((name for name in (entry.name, *entry.bases) if name in there), None)
+    if of is None:
         raise ConfigError(
             f"{entry.name} has no search space; expected one of {', '.join(there) or 'none yet'}, "
             f"or a file tune/{entry.name}.yaml in a folder given with --configs, "
             "such as a line `learning_rate: {log_uniform: [1.0e-4, 1.0e-2]}`"
         )
-    path = there[entry.name]
-    content = load_yaml(path)
-    if not content:
+    path = there[of]
+    file = read_yaml(path)
+    if not file.content:
         raise ConfigError(f"{path}: it names no parameter; expected some of {', '.join(sorted(entry.parameters))}")
-    for name in content:
+    for name in file.content:
         if name not in entry.parameters:
-            close = difflib.get_close_matches(str(name), entry.parameters, n=3)
-            known = f"did you mean {', '.join(close)}?" if close else f"expected one of {', '.join(entry.parameters)}"
-            raise ConfigError(f"{path}: {entry.name} has no parameter {name!r}; {known}")
-    return SearchSpace(path, {name: _read_domain(path, name, value) for name, value in content.items()})
+            known = did_you_mean(name, entry.parameters) or f"expected one of {', '.join(entry.parameters)}"
+            raise ConfigError(f"{file.at(name)}: {entry.name} has no parameter {name!r}; {known}")
+    fixed = entry.bases.get(of, ())  # what makes the variant is not searched
+    domains = {name: _read_domain(file, entry, name) for name in file.content if name not in fixed}
+    if not domains:
+        raise ConfigError(
+            f"{path}: it searches {', '.join(file.content)} alone, which the variant {entry.name} sets; "
+            f"expected a file tune/{entry.name}.yaml in a folder given with --configs"
+        )
+    return SearchSpace(path, domains)
 
 
-def _read_domain(path: Path, name: str, value: Any) -> Domain:
+def _read_domain(file: YamlFile, entry: ModelEntry, name: str) -> Domain:
+    value, path = file.content[name], file.at(name)
     if not isinstance(value, dict) or len(value) != 1 or next(iter(value)) not in KINDS:
         raise ConfigError(
             f"{path}: {name} is {value!r}; expected one of {', '.join(KINDS)}, such as {{uniform: [0.1, 0.5]}}"
@@ -138,7 +146,15 @@ def _read_domain(path: Path, name: str, value: Any) -> Domain:
     wrong = _wrong_choices(values) if kind == "choice" else _wrong_bounds(kind, values)
     if wrong:
         raise ConfigError(f"{path}: {name} has {kind} {values!r}; expected {wrong}")
-    return Domain(kind, tuple(values))
+    for one in values:  # what lies between two allowed numbers is allowed
+        try:
+            entry.check(name, one)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}, in every point that is searched") from error
+    declared = entry.declared[name].kind if name in entry.declared else None
+    if kind in ("uniform", "log_uniform") and isinstance(declared, Number) and declared.whole:
+        raise ConfigError(f"{path}: {name} has {kind} {values!r}; expected int or log_int, as it takes whole numbers")
+    return Domain(kind, tuple(entry.taken(name, one) if kind == "choice" else one for one in values))
 
 
 def _wrong_choices(values: Any) -> str:

@@ -353,7 +353,7 @@ def test_members_of_another_split_are_refused(copy: RunFolder) -> None:
         ({"method": "vote", "name": "a/b"}, "name is 'a/b'"),
         ({"method": "vote", "name": "Even"}, "Even is a model of"),
         ({"recipe": "x.yaml", "method": "vote", "weights": "1"}, "leave out weights, method"),
-        ({"recipe": "nowhere.yaml"}, "nowhere.yaml: cannot be read"),
+        ({"recipe": "nowhere.yaml"}, "nowhere.yaml is no file"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(copy: RunFolder, options: dict[str, Any], message: str) -> None:
@@ -384,7 +384,7 @@ def test_a_recipe_written_by_hand_under_another_name(copy: RunFolder, tmp_path: 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"wieghts": {}}, "unknown key 'wieghts'.*did you mean 'weights'"),
+        ({"wieghts": {}}, "unknown key 'wieghts'.*did you mean weights"),
         ({"members": None}, "members missing"),
         ({"weights": {"Odd": 1}}, "expected one for each member"),
         ({"weights": [1, 2]}, "weights is .* expected key: value lines"),

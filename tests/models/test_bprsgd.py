@@ -146,6 +146,6 @@ def test_settings_that_cannot_work_are_refused(
 ) -> None:
     watched = random_watched(30, 12)
     data = data_of(rows_of(watched), 12)
-    entry = load_catalog()["BPRSGD"].with_parameters(changes)
     with pytest.raises(error, match=message):
+        entry = load_catalog()["BPRSGD"].with_parameters(changes)
         fit(entry, data, interactions(watched), FitSettings(1, tmp_path, epochs=3))

@@ -11,7 +11,13 @@ import pytest
 
 from movierec_bench.errors import ConfigError
 from movierec_bench.recbole_backend.config import build_config, effective_parameters, load_model_class
-from movierec_bench.settings.catalog import load_catalog
+from movierec_bench.settings.catalog import ModelEntry, load_catalog
+
+
+def with_unchecked(name: str, **values: object) -> ModelEntry:
+    """The model with values that its declarations would refuse."""
+    entry = load_catalog()[name]
+    return replace(entry, parameters={**entry.parameters, **values})
 
 
 def test_the_command_line_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +28,7 @@ def test_the_command_line_is_not_read(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_strings_are_not_evaluated(tmp_path: Path) -> None:
-    entry = load_catalog()["SASRec"].with_parameters({"hidden_act": "__import__('os').getcwd()"})
+    entry = with_unchecked("SASRec", hidden_act="__import__('os').getcwd()")
     assert build_config(entry, seed=1, scratch=tmp_path)["hidden_act"] == "__import__('os').getcwd()"
 
 
@@ -54,7 +60,7 @@ def test_the_entry_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_value_recbole_changes_is_an_error(tmp_path: Path) -> None:
-    entry = load_catalog()["BPR"].with_parameters({"train_neg_sample_args": "None"})
+    entry = with_unchecked("BPR", train_neg_sample_args="None")
     with pytest.raises(ConfigError, match="train_neg_sample_args"):
         build_config(entry, seed=1, scratch=tmp_path)
 
@@ -72,7 +78,7 @@ def test_every_catalogued_class_is_there_and_never_takes_recboles_name() -> None
 
 
 def test_a_missing_class_or_file_says_so(tmp_path: Path) -> None:
-    ours = replace(load_catalog()["BPR"], source="ours", name="Nothing")
+    ours = replace(load_catalog()["BPR"], source="ours", name="Nothing", module="movierec_bench.models.nothing")
     with pytest.raises(ConfigError, match="movierec_bench/models/nothing.py"):
         load_model_class(ours)
     with pytest.raises(ConfigError, match="no model 'BPRR'"):
@@ -85,3 +91,7 @@ def test_effective_parameters_hold_recboles_defaults_too(tmp_path: Path) -> None
     parameters = effective_parameters(trimmed, build_config(trimmed, seed=1, scratch=tmp_path))
     assert parameters["embedding_size"] == 64
     assert parameters["learning_rate"] == 0.001
+
+
+def test_the_config_names_the_catalogues_model(tmp_path: Path) -> None:
+    assert build_config(load_catalog()["EASE"], seed=1, scratch=tmp_path)["model"] == "EASE"

@@ -380,7 +380,7 @@ def test_submit_says_how_many_users_were_filled(run: RunFolder, caplog: pytest.L
 def test_submit_needs_a_refit_and_a_known_model(run: RunFolder) -> None:
     with pytest.raises(DataError, match=r"topk_full\.parquet.*BPR was not refitted.*without --no-refit"):
         submit(run.path, "BPR")
-    with pytest.raises(ConfigError, match="'EASY'; expected one of this run, such as EASE"):
+    with pytest.raises(ConfigError, match="'EASY'; did you mean EASE"):
         submit(run.path, "EASY")
     with pytest.raises(DataError, match="give a run's folder"):
         submit(run.path.parent, "EASE")

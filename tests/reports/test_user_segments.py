@@ -115,7 +115,7 @@ def test_segments_are_looked_up_by_user() -> None:
 
 @pytest.mark.parametrize(
     ("by", "message"),
-    [("lenght", "did you mean 'length'"), ("focus", "need movies"), ("good", "need valid_recall")],
+    [("lenght", "did you mean length"), ("focus", "need movies"), ("good", "need valid_recall")],
 )
 def test_what_cannot_be_is_refused(by: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

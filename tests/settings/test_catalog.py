@@ -87,7 +87,7 @@ def test_a_new_yaml_is_a_new_model(tmp_path: Path) -> None:
     [
         ("embedding_size: 8\n", ["BPR.yaml", "no 'catalog:' block"]),
         (GOOD.replace("general", "generic"), ["catalog.family", "'generic'", "general"]),
-        (GOOD.replace("recbole", "mine"), ["catalog.source", "'mine'", "ours, recbole"]),
+        (GOOD.replace("recbole", "mine"), ["catalog.source", "'mine'", "ours, adapted, recbole"]),
         (GOOD + "embeding_size: 8\n", ["BPR.yaml", "'embeding_size'", "embedding_size"]),
         (GOOD + "topk: [20]\n", ["BPR.yaml", "'topk'", "protocol"]),
         (GOOD.replace("  family", "  kind: x\n  family"), ["catalog.kind"]),

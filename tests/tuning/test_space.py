@@ -181,7 +181,7 @@ def test_a_draw_trains_on_rows_that_it_cannot_change(name: str, planted: AtomicD
     from movierec_bench.tuning.ray_tune import SearchRows
 
     rows = planted.interactions
-    shared = SearchRows.of(planted, rows.iloc[::2], rows.iloc[1::2])
+    shared = SearchRows.of(planted, rows.iloc[::2], rows.iloc[1::2], known=rows.iloc[::2])
     columns = (shared.train.user_ix, shared.train.item_ix, shared.train.time)
     before = [column.copy() for column in columns]
     for column in columns:
@@ -200,7 +200,7 @@ def test_rows_for_trials_hold_no_row_but_those_given(planted: AtomicData) -> Non
     from movierec_bench.tuning.ray_tune import SearchRows
 
     rows = planted.interactions
-    shared = SearchRows.of(planted, rows.iloc[:100], rows.iloc[100:150])
+    shared = SearchRows.of(planted, rows.iloc[:100], rows.iloc[100:150], known=rows.iloc[:100])
     assert len(shared.data.interactions) == 0
     assert sorted(shared.train.time) == sorted(rows["time"].iloc[:100])
     assert len(planted.interactions) > 150, "the caller's data set keeps its rows"

@@ -11,14 +11,13 @@ from scipy.sparse import csr_matrix
 
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.models.parts.linear_model import sparse_scores
-from movierec_bench.models.parts.parameters import choice, whole_number
 from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
 
 _ROWS_A_BLOCK = 2048  # rows whose similarities to all others are in memory at once
 _TILE = 1024  # users whose counters are added up together, one byte each
 _BYTE_MAX = 252  # additions a one-byte counter takes (255), in fours
 
-VOTING, WEIGHTED = "voting", "weighted"
+WEIGHTED = "weighted"
 
 
 class UserNeighbourModel(HistoryModel):
@@ -33,8 +32,8 @@ class UserNeighbourModel(HistoryModel):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset)
-        self.k = whole_number(config, "k")
-        self.method = choice(config, "method", (VOTING, WEIGHTED))
+        self.k = config["k"]
+        self.method = config["method"]
         self._voters: Optional[csr_matrix] = None
 
     def find_neighbours(self) -> csr_matrix:
