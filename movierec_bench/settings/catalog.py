@@ -13,13 +13,14 @@ from typing import Optional, Union
 
 from movierec_bench.errors import ConfigError, did_you_mean
 from movierec_bench.schema import PathLike
-from movierec_bench.settings.entry import CLOSED_GROUPS, KNOWN_USERS, ModelEntry
+from movierec_bench.settings.entry import CLOSED_GROUPS, KNOWN_USERS, REQUIREMENTS, ModelEntry
 from movierec_bench.settings.entry_reading import EntryReader, recbole_defaults
 from movierec_bench.settings.yaml_files import ConfigFolders, packaged_configs
 
 __all__ = [
     "CLOSED_GROUPS",
     "KNOWN_USERS",
+    "REQUIREMENTS",
     "ModelEntry",
     "groups",
     "load_catalog",

@@ -165,10 +165,16 @@ def test_nothing_planted_in_the_folder_is_run(folder: Path, tmp_path: Path) -> N
     assert not ran.exists()
 
     described = json.loads((copy / "model.json").read_text())
-    described["model"].update(source="recbole", class_name="os.system")
-    (copy / "model.json").write_text(json.dumps(described))
-    with pytest.raises(ConfigError, match="RecBole has no model 'os.system'"):
-        load_folder(copy)
+    teacher = {**described["model"]["parameters"], "teacher": touch}
+    for change, error, message in (
+        ({"module": "", "class_name": "os.system"}, ConfigError, "RecBole has no model 'os.system'"),
+        ({"module": "os", "class_name": "system"}, ConfigError, "the class of EASE is none of this library's"),
+        ({"module": "", "class_name": "KD_DAGFM", "parameters": teacher}, DataError, "teacher is .* expected one of"),
+    ):
+        changed = {**described, "model": {**described["model"], **change}}
+        (copy / "model.json").write_text(json.dumps(changed))
+        with pytest.raises(error, match=message):
+            load_folder(copy)
     tree = np.frombuffer(b'{"array": 0}', dtype=np.uint8)
     np.savez(copy / "data.npz", tree=tree, **{"0": np.array([_Touch(ran)], dtype=object)})
     (copy / "model.json").write_bytes((model / "model.json").read_bytes())
