@@ -77,7 +77,7 @@ def load_model_class(entry: ModelEntry) -> Any:
         ConfigError: there is no such module or class.
     """
     try:
-        return _recbole_class(entry) if entry.source == "recbole" else _imported_class(entry)
+        return _imported_class(entry) if entry.module else _recbole_class(entry)
     finally:
         compat.stop_anomaly_detection()
 
