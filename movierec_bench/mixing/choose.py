@@ -6,18 +6,18 @@ Test rows are never read here, so that a mix owes nothing to them.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import numpy as np
 import pandas as pd
 
 from movierec_bench.data.atomic import AtomicData
 from movierec_bench.errors import ConfigError
+from movierec_bench.mixing.asked import firsts_of, names_of, pairs, positive, weights_of
 from movierec_bench.mixing.members import read_validation
-from movierec_bench.mixing.recipe import AUTO, CONCAT, FIT, GREEDY, METHODS, ROUTE, Recipe, rule_text
+from movierec_bench.mixing.recipe import AUTO, CONCAT, FIT, ROUTE, Recipe, rule_text
 from movierec_bench.mixing.routing import Routes, View, best_member, best_routes, half_recalls, halves, recalls
 from movierec_bench.mixing.rules import LINEAR, RRF, RULES, Rule
 from movierec_bench.mixing.search import (
@@ -43,7 +43,7 @@ from movierec_bench.reports.user_segments import (
     segment_of,
 )
 from movierec_bench.runs.folder import RunFolder
-from movierec_bench.schema import MAIN_METRIC, STORED_K, K
+from movierec_bench.schema import MAIN_METRIC
 
 logger = logging.getLogger(__name__)
 
@@ -51,19 +51,6 @@ SEARCH_USERS = 10_000  # users that a search looks at, drawn where there are mor
 FOLDS = 5
 STEPS = 20  # models that a greedy search mixes at most
 CHANCE = "Random"  # knows nothing; a search would take it for want of a better step
-
-Numbers = Union[str, Sequence[float]]
-Named = Union[str, Mapping[str, Any]]
-
-_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(RULES, ("weights", "depth")),
-    RRF: ("weights", "depth", "rrf_k"),
-    CONCAT: ("firsts",),
-    ROUTE: ("by", "routes", "judges"),
-    FIT: ("rule", "depth", "rrf_k", "seed"),
-    GREEDY: ("rule", "depth", "rrf_k", "steps", "seed"),
-    AUTO: ("folds", "steps", "seed"),
-}
 
 
 @dataclass(frozen=True)
@@ -97,9 +84,9 @@ def choose(choice: Choice) -> Recipe:
     """
     if choice.method in RULES:
         given = choice.options.get("weights")
-        return _weighted(choice, choice.rule(choice.method), _weights(given, choice.members))
+        return _weighted(choice, choice.rule(choice.method), weights_of(given, choice.members))
     if choice.method == CONCAT:
-        firsts = _firsts(choice.options.get("firsts"), len(choice.members))
+        firsts = firsts_of(choice.options.get("firsts"), len(choice.members))
         return Recipe(choice.name, choice.method, choice.members, firsts=firsts)
     if choice.method == ROUTE:
         return _routed(choice)
@@ -119,7 +106,7 @@ def _weighted(choice: Choice, rule: Rule, weights: Sequence[float], search: Opti
 
 def _routed(choice: Choice) -> Recipe:
     by = choice.options.get("by", LENGTH)
-    judges = _names(choice.options.get("judges"))
+    judges = names_of(choice.options.get("judges"))
     if by == GOOD and judges is None:
         judges = tuple(best_on_validation(choice.run, JUDGES))
     segments = run_segments(choice.run.path, by, judges, choice.data.folder.parent)
@@ -192,7 +179,7 @@ def _fitted(choice: Choice) -> Recipe:
     if choice.method == FIT:
         weights = fitted_weights(objective, everybody)
     else:
-        weights = greedy_weights(objective, everybody, _positive("steps", choice.options.get("steps", STEPS)))
+        weights = greedy_weights(objective, everybody, positive("steps", choice.options.get("steps", STEPS)))
     return _weighted(choice, rule, weights)
 
 
@@ -203,7 +190,7 @@ def _searched(choice: Choice) -> Recipe:
         choice.run, choice.members, choice.data.vocabulary, SEARCH_USERS, choice.seed, with_scores=True
     )
     folds = folds_of(len(users), choice.options.get("folds", FOLDS), choice.seed)
-    steps = _positive("steps", choice.options.get("steps", STEPS))
+    steps = positive("steps", choice.options.get("steps", STEPS))
     trials = []
     for rule in _with_progress(AUTO_RULES, "rules"):
         trials.append(cross_validate(validation, rule, folds, steps))
@@ -231,78 +218,3 @@ def _with_progress(rules: Sequence[Rule], what: str) -> Iterable[Rule]:
 
     console = Console(stderr=True)
     return track(rules, description=what, console=console, disable=not console.is_terminal, transient=True)
-
-
-# -- reading what was asked ------------------------------------------------------------------
-
-
-def check_options(method: str, options: Mapping[str, Any]) -> None:
-    """Nothing, if every option means something for ``method``. Raises ConfigError naming the methods it is for."""
-    for option in options:
-        if option not in _OPTIONS[method]:
-            takers = [name for name in METHODS if option in _OPTIONS[name]]
-            raise ConfigError(
-                f"{option} means nothing for method {method!r}; leave it out, or choose {' or '.join(takers)}"
-            )
-
-
-def _weights(given: Optional[Union[Numbers, Named]], members: Sequence[str]) -> list[float]:
-    """A weight for each of ``members``."""
-    if given is None:
-        return [1.0] * len(members)
-    if isinstance(given, Mapping) or (isinstance(given, str) and "=" in given):
-        named = {name: _number("weight", value) for name, value in pairs(given).items()}
-        if set(named) != set(members):
-            odd = sorted(set(named) ^ set(members))
-            raise ConfigError(
-                f"weights name {', '.join(named)}; expected each of {', '.join(members)}; see to {odd[0]}"
-            )
-        return [named[name] for name in members]
-    numbers = [_number("weight", value) for value in _parts(given)]
-    if len(numbers) != len(members):
-        raise ConfigError(
-            f"there are {len(numbers)} weights for {len(members)} models ({', '.join(members)}); expected one a model"
-        )
-    return numbers
-
-
-def _firsts(given: Optional[Union[int, Numbers]], members: int) -> tuple[int, ...]:
-    """How many movies each of the members gives in its first turn; the last ones fill what is left."""
-    parts = [K // members or 1] * (members - 1) if given is None else _parts(given)
-    numbers = [_number("firsts", value) for value in parts]
-    if len(numbers) > members or not all(number == int(number) and number >= 1 for number in numbers):
-        raise ConfigError(f"firsts are {given!r}; expected at most {members} whole numbers from 1, one a model")
-    return (*(int(number) for number in numbers), *[STORED_K] * (members - len(numbers)))
-
-
-def _parts(given: Union[float, str, Sequence[Any]]) -> list[Any]:
-    if isinstance(given, str):
-        return [part for part in re.split(r"[,\s]+", given) if part]
-    return list(given) if isinstance(given, Sequence) else [given]
-
-
-def pairs(given: Named) -> dict[str, Any]:
-    """``Name=value`` texts, comma-separated, as a dictionary; a mapping as it is. Raises ConfigError."""
-    if isinstance(given, Mapping):
-        return dict(given)
-    parts = _parts(given)
-    if not all(part.count("=") == 1 for part in parts):
-        raise ConfigError(f"found {given!r}; expected NAME=VALUE, comma-separated")
-    return dict(part.split("=") for part in parts)
-
-
-def _names(given: Optional[Union[str, Sequence[str]]]) -> Optional[tuple[str, ...]]:
-    return None if given is None else tuple(_parts(given))
-
-
-def _number(what: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{what} is {value!r}; expected a number") from error
-
-
-def _positive(what: str, value: int) -> int:
-    if value < 1:
-        raise ConfigError(f"{what} is {value}; expected at least 1")
-    return value

@@ -17,10 +17,12 @@ from movierec_bench.data.split import read_part
 from movierec_bench.errors import ConfigError
 from movierec_bench.evaluation.metrics import per_user, summarize
 from movierec_bench.evaluation.statistics import paired_tests
-from movierec_bench.mixing.choose import Choice, Named, Numbers, check_options, choose, pairs
+from movierec_bench.mixing.asked import Named, Numbers, check_options, firsts_of, pairs, weights_of
+from movierec_bench.mixing.choose import Choice, choose
+from movierec_bench.mixing.files import FILE_METHODS, FileMix, FileOptions, file_names, mix_files
 from movierec_bench.mixing.members import check_members, find_members, read_rankings
-from movierec_bench.mixing.recipe import AUTO, METHODS, Recipe, check_choice, rule_text
-from movierec_bench.mixing.rules import concatenate, mix
+from movierec_bench.mixing.recipe import AUTO, CONCAT, METHODS, Recipe, check_choice, rule_text
+from movierec_bench.mixing.rules import LINEAR, RRF, concatenate, mix
 from movierec_bench.reports.leaderboard import build_board
 from movierec_bench.reports.submission import write_submission
 from movierec_bench.reports.user_segments import read_data, run_segments, segment_of
@@ -87,7 +89,7 @@ class Mix:
 
 
 def ensemble(
-    run: PathLike,
+    run: Optional[PathLike] = None,
     method: Optional[str] = None,
     models: Optional[Union[str, Sequence[str]]] = None,
     name: Optional[str] = None,
@@ -107,13 +109,16 @@ def ensemble(
     configs: Optional[PathLike] = None,
     tracking_uri: Optional[str] = None,
     no_track: bool = False,
-) -> Mix:
+    files: Optional[Union[str, Sequence[PathLike]]] = None,
+    out: Optional[PathLike] = None,
+) -> Union[Mix, FileMix]:
     """Mix stored rankings of a run's models, without training; the mix joins the run and its board.
 
-    Everything that is chosen is chosen on validation rows; the test rows are first read when the recipe stands.
+    Everything that is chosen is chosen on validation rows; the test rows are first read when the recipe stands. With
+    ``files``, submissions from anywhere are mixed instead, into one more submission.
 
     Args:
-        run: a run's folder, such as ``runs/ml-100k``.
+        run: a run's folder, such as ``runs/ml-100k``. With ``files`` it may be left out.
         method: ``vote``, ``linear``, ``tail``, ``log2``, ``rrf``, ``zscore``, ``minmax``: that rule (see
             ``mixing.Rule``); ``concat``: the first movies of one model, then of the next; ``route``: each
             segment's users get one model's ranking; ``fit``, ``greedy``: weights found on validation rows, by
@@ -121,7 +126,7 @@ def ensemble(
         models: names and groups, as in ``run``; mixes of the run by name, too. None: every finished model.
         name: the mix's own; one of that name is replaced. None: the method.
         weights: one a model, in the order of the models, or ``Model=weight``. None: 1 each.
-        rule: the rule that ``fit`` and ``greedy`` find weights for. None: linear.
+        rule: the rule that ``fit`` and ``greedy`` find weights for, and by which ``files`` are mixed. None: linear.
         depth: ranks that count. None: what suits the rule (``mixing.DEPTHS``).
         rrf_k: the constant of ``rrf``. None: 60.
         firsts: for ``concat``, how many movies each model gives before the next one's turn; models without
@@ -138,9 +143,12 @@ def ensemble(
         configs: a user's own configuration folder, whose models may name groups.
         tracking_uri: the MLflow server or database to track in, as in ``run``.
         no_track: leave MLflow alone, as in ``run``.
+        files: submissions to mix, comma-separated or a sequence: CSV files ``user,item``, ten rows a user, from other
+            runs, other programs, other people. By a rule that reads ranks, or ``concat``; checked like our own.
+        out: with ``files``, the file to write. None: among the run's submissions, or ``<name>.csv``.
 
     Returns:
-        The finished mix.
+        The finished mix: a Mix, or with ``files`` a FileMix.
 
     Raises:
         ConfigError: an unknown method, model or setting, one that means nothing here, or unfinished members.
@@ -159,6 +167,15 @@ def ensemble(
         steps=steps,
         seed=seed,
     )
+    if files is not None:
+        _check_no_others(models=models, recipe=recipe, configs=configs, tracking_uri=tracking_uri)
+        return mix_files(files, _file_options(files, method, options), run, name, out, atomic)
+    if run is None or out is not None:
+        raise ConfigError(
+            "no run was given; expected a run's folder, such as runs/ml-100k, or submissions with --files A.csv,B.csv"
+            if run is None
+            else "--out says where a mix of files goes; give submissions with --files A.csv,B.csv, or leave it out"
+        )
     folder = RunFolder(Path(run))
     asked = _Asked(method, models, name, options, recipe, atomic, configs)
     with held_run(folder) as manifest:
@@ -169,6 +186,35 @@ def ensemble(
         with tracker(folder, tracking_uri, no_track) as tracking:
             made = _Maker(folder, data, chosen, manifest.seed).make(time.perf_counter() - started)
     return replace(made, tracking=tracking.line)
+
+
+def _file_options(
+    files: Union[str, Sequence[PathLike]], method: Optional[str], options: Mapping[str, Any]
+) -> FileOptions:
+    """How files are to be mixed. Raises ConfigError for an option that means nothing there."""
+    rule = options.get("rule")
+    if method is not None and rule is not None and method != rule:
+        raise ConfigError(f"files are mixed by the method {method!r} or the rule {rule!r}; expected one of both")
+    method = method or rule or LINEAR
+    check_choice("method", method, FILE_METHODS)
+    check_options(method, {option: value for option, value in options.items() if option != "rule"})
+    names = file_names(files)
+    return FileOptions(
+        method=method,
+        depth=options.get("depth"),
+        rrf_k=options.get("rrf_k") if method == RRF else None,
+        weights=weights_of(options.get("weights"), names),
+        firsts=firsts_of(options.get("firsts"), len(names)) if method == CONCAT else None,
+    )
+
+
+def _check_no_others(**others: Any) -> None:
+    given = list(_given(**others))
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)} mean nothing with files; leave them out, and give a model's submission as a file, "
+            "such as runs/ml-100k/submissions/EASE.csv"
+        )
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,7 @@ class Recipe:
     found_on: Optional[dict[str, str]] = None
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ConfigError(f"name is {self.name!r}; expected letters, digits, '.', '_' and '-'")
+        check_name(self.name)
         check_choice("method", self.method, METHODS)
         if not self.members or len(set(self.members)) < len(self.members):
             raise ConfigError(f"members are {', '.join(self.members)!r}; expected at least one, each once")
@@ -189,6 +188,12 @@ def rule_text(rule: Rule) -> str:
     """The rule and its settings in a few characters."""
     constant = f", k {rule.rrf_k:g}" if rule.name == RRF else ""
     return f"{rule.name} (depth {rule.depth}{constant})"
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigError unless a mix may be called ``name``."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"name is {name!r}; expected letters, digits, '.', '_' and '-'")
 
 
 def check_choice(what: str, found: Any, allowed: tuple[str, ...]) -> None:

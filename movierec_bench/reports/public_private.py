@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from movierec_bench.errors import ConfigError
-from movierec_bench.reports.submission import recall_by_user, score_submission
+from movierec_bench.reports.submission_files import recall_by_user, score_submission
 from movierec_bench.schema import MAIN_METRIC, PathLike
 
 PUBLIC, PRIVATE, SPLIT = "public", "private", "split"

@@ -6,7 +6,7 @@ from typing import Literal, Optional, Union, overload
 
 from movierec_bench.errors import ConfigError
 from movierec_bench.reports.public_private import Boards, score_boards
-from movierec_bench.reports.submission import ScoreResult, score_submission
+from movierec_bench.reports.submission_files import ScoreResult, score_submission
 from movierec_bench.schema import PathLike
 
 

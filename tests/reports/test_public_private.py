@@ -10,7 +10,7 @@ import pytest
 
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.reports.public_private import score_boards
-from movierec_bench.reports.submission import score_submission as score
+from movierec_bench.reports.submission_files import score_submission as score
 
 USERS = 60
 

@@ -19,7 +19,7 @@ from movierec_bench.data.source_data import SourceData
 from movierec_bench.data.vocabulary import Vocabulary
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.reports.submission import make_submission, submit, validate_submission
-from movierec_bench.reports.submission import score_submission as score
+from movierec_bench.reports.submission_files import score_submission as score
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.records import RunManifest, Status
 from movierec_bench.schema import INTERACTION_COLUMNS, ITEM, RANK, SCORE, USER
