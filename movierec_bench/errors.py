@@ -7,6 +7,7 @@ import errno
 import unicodedata
 from collections.abc import Iterable
 
+_NOTE_CHARACTERS = 50
 _MOST_CHARACTERS = 4000  # of a message: a value that somebody put into a file may be of any length
 
 
@@ -49,11 +50,16 @@ def readable(text: str, most: int) -> str:
 
     Args:
         text: any text, maybe of a stranger's file.
-        most: characters to keep, half of them from the beginning.
+        most: characters of the result, half of them from the beginning; what has no more is not changed again.
     """
-    if len(text) > most:
-        text = f"{text[: most // 2]} [... {len(text) - most} characters left out ...] {text[-(most // 2) :]}"
-    return "".join(ascii(one)[1:-1] if _commands(one) else one for one in text)
+    left_out = max(0, len(text) - 2 * most)
+    if left_out:
+        text = text[:most] + text[-most:]
+    text = "".join(ascii(one)[1:-1] if _commands(one) else one for one in text)
+    if len(text) <= most:
+        return text
+    half = (most - _NOTE_CHARACTERS) // 2
+    return f"{text[:half]} [... {left_out + len(text) - 2 * half} characters left out ...] {text[-half:]}"
 
 
 def _commands(character: str) -> bool:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
+from typing import Optional
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from movierec_bench.errors import readable
 
 
 def say(text: str) -> None:
@@ -40,6 +45,11 @@ def discard_output() -> None:
 
 
 class _Console(Console):
+    def render(self, renderable: RenderableType, options: Optional[ConsoleOptions] = None) -> Iterable[Segment]:
+        """What to print, with control characters spelled out: a name or an error may be a stranger's."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(readable(segment.text, sys.maxsize), segment.style)
+
     def on_broken_pipe(self) -> None:
         """Whoever read, such as `head`, has had enough; the exit code still says how the command went."""
         discard_output()

@@ -31,6 +31,7 @@ from movierec_bench.data.atomic_format import (
 )
 from movierec_bench.data.competition import recbole_columns
 from movierec_bench.data.delimited import DelimitedText, problem, read_bytes
+from movierec_bench.data.json_text import parse_json
 from movierec_bench.data.log_columns import read_columns
 from movierec_bench.data.source_data import SourceData, unite_movies
 from movierec_bench.data.vocabulary import Vocabulary
@@ -231,7 +232,7 @@ def _read_manifest(folder: Path, name: str, hashes: Mapping[str, str]) -> dict[s
     """The manifest of a data set of ours. Raises DataError where the files are not those it vouches for."""
     path = folder / MANIFEST
     try:
-        manifest = json.loads(read_bytes(path).decode("utf-8"))
+        manifest = parse_json(read_bytes(path).decode("utf-8"))
         written_format, written = manifest["format"], dict(manifest["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise problem(str(path), f"is damaged ({error!r})", "what convert wrote", _CONVERT_AGAIN) from error

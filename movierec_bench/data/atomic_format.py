@@ -64,6 +64,7 @@ NA_WORDS = frozenset(
 _ROWS_AT_ONCE = 1 << 20  # written at once: ids that are texts are spelled out only then
 _ID_COLUMN = IdColumn(_ITEM_HEADING, ITEM)
 _YEAR_COLUMN = replace(YEAR_COLUMN, fractional=True)
+_YEAR_DIGITS = 4
 _UNSAFE = re.compile(r'[\x00-\x20"%\x7f]')
 _ENCODED = re.compile(r"%([0-9A-F]{2})")
 
@@ -246,7 +247,8 @@ def _parse_feature(feature: str, heading: str, text: str, encoded: bool, where: 
 def _parse_year(heading: str, text: str, where: str) -> float:
     if heading.endswith(":float"):
         return float(_YEAR_COLUMN.parse(text, where)) if text else np.nan
-    return float(text) if text.isdigit() else np.nan  # a token may say "unknown"
+    year = float(text) if text.isascii() and text.isdigit() and len(text) <= _YEAR_DIGITS else np.nan
+    return year if _YEAR_COLUMN.low <= year <= _YEAR_COLUMN.high else np.nan  # a token may say "unknown"
 
 
 def read_triples(kg_path: Path, link_path: Path, encoded: bool) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from movierec_bench.data.delimited import DelimitedText, NumberColumn, find_file, problem, read_bytes
+from movierec_bench.data.json_text import parse_json
 from movierec_bench.data.log import Log
 from movierec_bench.data.source_data import SourceData
 from movierec_bench.schema import (
@@ -257,17 +259,21 @@ def _read_genre_numbers(path: Path) -> set[int]:
     expected = 'an object such as {"318": [5, 6]}'
     next_step = "copy the file again or remove it"
     try:
-        numbers = json.loads(read_bytes(path).decode("utf-8"))
+        numbers = parse_json(read_bytes(path).decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise problem(path.name, f"is not UTF-8 ({error})", "UTF-8 text", next_step) from error
     except json.JSONDecodeError as error:
         where = f"{path.name} line {error.lineno}"
         raise problem(where, f"is not JSON ({error.msg})", expected, next_step) from error
-    except UnicodeDecodeError as error:
-        raise problem(path.name, f"is not UTF-8 ({error})", "UTF-8 text", next_step) from error
+    except ValueError as error:
+        raise problem(path.name, f"cannot be read ({error})", expected, next_step) from error
     if not isinstance(numbers, dict):
         raise problem(path.name, f"holds a {type(numbers).__name__}", expected, next_step)
     for item, genres in numbers.items():
         if not isinstance(genres, list) or not all(type(genre) is int for genre in genres):
-            raise problem(path.name, f"movie {item} has {genres!r}", "a list of integers such as [5, 6]", next_step)
+            raise problem(
+                path.name, f"movie {item} has {reprlib.repr(genres)}", "a list of integers such as [5, 6]", next_step
+            )
     return {ITEM_COLUMN.parse(item, path.name) for item in numbers}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import re
 import zlib
 from collections import Counter
@@ -18,6 +19,7 @@ from typing import Optional, Protocol
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.csv
 
@@ -27,6 +29,7 @@ INT64_MAX = 2**63 - 1
 
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_ALWAYS_UNPACKED = 64 * 2**20  # bytes
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZIP_MAGIC = b"PK\x03\x04"
 _BINARY_PROBE = 4096  # bytes; text never holds a NUL
@@ -151,6 +154,8 @@ def read_bytes(path: Path) -> bytes:
     """The file's bytes, unpacked if gzipped, without a byte order mark. Raises DataError if they are no UTF-8 text."""
     if path.is_dir():
         raise problem(str(path), "is a folder", "a file", "put the file of that name in its place")
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise problem(str(path), "is no regular file", "a file", "copy what it gives into a file")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -158,11 +163,26 @@ def read_bytes(path: Path) -> bytes:
     return text_of(content, path.name)
 
 
+def most_unpacked() -> int:
+    """Bytes that a packed file may grow to: a quarter of the free memory, as reading takes several times the file."""
+    return max(_ALWAYS_UNPACKED, psutil.virtual_memory().available // 4)
+
+
+def check_unpacked(name: str, size: int) -> None:
+    """Raise DataError where a packed file is larger than `most_unpacked`."""
+    most = most_unpacked()
+    if size > most:
+        found, expected = f"unpacks to more than {most // 2**20} MiB", "what fits into this machine's memory"
+        raise problem(name, found, expected, "unpack it and keep the rows you need")
+
+
 def text_of(content: bytes, name: str) -> bytes:
     """As `read_bytes`, for the bytes of a file ``name`` that has been read."""
     try:
         if content.startswith(_GZIP_MAGIC):
-            content = gzip.decompress(content)
+            with gzip.open(io.BytesIO(content)) as unpacking:
+                content = unpacking.read(most_unpacked() + 1)
+            check_unpacked(name, len(content))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise problem(name, f"is a damaged gzip file ({error})", "a complete one", "copy it again") from error
     if content.startswith(_ZIP_MAGIC):

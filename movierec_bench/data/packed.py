@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Optional, Union
 
-from movierec_bench.data.delimited import problem, read_bytes, text_of
+from movierec_bench.data.delimited import check_unpacked, problem, read_bytes, text_of
 from movierec_bench.errors import DataError
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data", ".inter")  # of files that hold rows
@@ -76,6 +76,7 @@ class PackedFiles:
             return read_bytes(member)
         try:
             with zipfile.ZipFile(self.path) as archive:
+                check_unpacked(name, archive.getinfo(member).file_size)
                 content = archive.read(member)
         except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
             raise _damaged(self.path, error) from error

@@ -31,7 +31,8 @@ class CappedLog:
     def __init__(self, path: Path, source: Connection) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._file: IO[bytes] = path.open("wb", buffering=0)
+        path.unlink(missing_ok=True)  # it may be a link to elsewhere, in a folder that somebody shared
+        self._file: IO[bytes] = path.open("xb", buffering=0)
         self._source = source
         self._written = 0
         self._dropped = 0

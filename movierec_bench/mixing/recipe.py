@@ -87,11 +87,12 @@ class Recipe:
         if missing:
             raise ConfigError(f"{path}: {', '.join(missing)} missing; expected a recipe, as params.yaml of a mix")
         for key, kind in _KINDS.items():
-            if key in content and not isinstance(content[key], kind):
+            if key in content and not _is_of(content[key], kind):
                 expected = {list: "a list", dict: "key: value lines", int: "an integer", str: "text"}.get(
                     kind, "a number"
                 )
                 raise ConfigError(f"{path}: {key} is {content[key]!r:.60}; expected {expected}")
+            _check_entries(path, key, content.get(key))
         lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
         try:
             return cls(**{**content, **lists})
@@ -182,6 +183,31 @@ _KINDS: Mapping[str, Any] = {
     "search": dict,
     "found_on": dict,
 }
+
+
+_ENTRIES: Mapping[str, Any] = {
+    "members": str,
+    "weights": (int, float),
+    "firsts": int,
+    "routes": str,
+    "judges": str,
+    "found_on": str,
+}
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)  # Python takes true for a number
+
+
+def _check_entries(path: Path, key: str, content: Any) -> None:
+    """Raise ConfigError unless the entries of a list or mapping, and a mapping's keys, are of the type they should."""
+    if key not in _ENTRIES or content is None:
+        return
+    entries = list(content.values()) if isinstance(content, dict) else content
+    keys = list(content) if isinstance(content, dict) else []
+    if not all(_is_of(entry, _ENTRIES[key]) for entry in entries) or not all(isinstance(name, str) for name in keys):
+        expected = "texts" if _ENTRIES[key] is str else "numbers"
+        raise ConfigError(f"{path}: {key} are {content!r:.60}; expected {expected}")
 
 
 def rule_text(rule: Rule) -> str:

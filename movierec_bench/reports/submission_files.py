@@ -89,7 +89,7 @@ def score_submission(
         DataError: the submission is not one, or a file cannot be read; the message names line and next step.
     """
     path = Path(submission)
-    data = read_atomic(Path(atomic) / dataset) if dataset else None
+    data = read_atomic(Path(atomic) / dataset) if dataset is not None else None
     rows = read_submission(path, data, any_order=answers is not None)
     unchecked = () if data else ("known users and movies", "a row for every user", "seen movies")
     result = ScoreResult(str(path), rows[USER].nunique(), len(rows), unchecked)

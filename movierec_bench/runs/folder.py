@@ -185,6 +185,8 @@ def _folders(parent: Path) -> list[ModelFolder]:
 
 
 def _read_text(path: Path, step: str) -> str:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise DataError(f"{path} is no regular file; expected a file this library wrote; {step}")
     try:
         return path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:

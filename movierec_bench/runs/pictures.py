@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from movierec_bench.data.json_text import parse_json
 from movierec_bench.runs.files import write_text
 from movierec_bench.runs.folder import RunFolder
 
@@ -47,7 +48,7 @@ class PicturesFolder:
     def is_of(self, data_hash: str) -> bool:
         """Whether there are pictures here, and of just these data."""
         try:
-            content = json.loads(self.manifest.read_text(encoding="utf-8"))
+            content = parse_json(self.manifest.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # not there, or not what `eda` wrote
             return False
         return isinstance(content, dict) and content.get("data_hash") == data_hash

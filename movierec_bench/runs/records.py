@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, Optional, TypeVar, get_args, get_origin, get_type_hints
 
-from movierec_bench.errors import DataError
+from movierec_bench.data.json_text import parse_json
+from movierec_bench.errors import DataError, readable
 from movierec_bench.schema import COVERAGE, METRICS
 
 DONE, FAILED, SKIPPED, BUDGET = "done", "failed", "skipped", "budget"
@@ -18,6 +20,9 @@ STATUS_METRICS = (*METRICS, COVERAGE, "ci_low", "ci_high")
 ENSEMBLE = "ensemble"  # the family that a mix of models shows on the board
 SUBMISSION = "submission.csv"  # in ``Status.files``: submissions/<Model>.csv
 REDO = "run the same command again to have it redone"
+
+_LARGEST = 10**100  # of integers, far beyond what is counted here
+_MOST_CHARACTERS = 2000  # of an error
 
 
 _Record = TypeVar("_Record")
@@ -64,7 +69,7 @@ class Status:
         state: one of ``STATES``; ``budget`` is a model that training time stopped and that kept its best.
         family: one of ``schema.FAMILIES``, or ``ENSEMBLE`` for a mix.
         source: "ours", "adapted" (RecBole's, changed by us) or "recbole".
-        error: why the model failed or was skipped.
+        error: why the model failed or was skipped; made `readable`.
         fingerprint: what the result depends on, compared when a run is resumed.
         seconds: wall-clock seconds of each phase.
         peak_rss_mb: peak resident memory of the model's process in MiB; None where not measured.
@@ -116,6 +121,8 @@ class Status:
     members: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.error is not None:  # whoever made the folder, or whatever a model said
+            object.__setattr__(self, "error", readable(self.error, _MOST_CHARACTERS))
         if self.state not in STATES:
             raise DataError(f"status of {self.model}: state is {self.state!r}; expected one of {STATES}; {REDO}")
         if self.metrics and set(self.metrics) != set(STATUS_METRICS):
@@ -220,9 +227,12 @@ def _null_for_nan(value: Any) -> Any:
 
 def _json_object(text: str, where: str) -> dict[str, Any]:
     try:
-        return _of_kind((dict,), json.loads(text), where)
+        content = parse_json(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{where} line {error.lineno}: {error.msg}; expected a whole JSON object; {REDO}") from error
+    except ValueError as error:
+        raise DataError(f"{where}: {error}; expected a whole JSON object; {REDO}") from error
+    return _of_kind((dict,), content, where)
 
 
 def _decode(record: type[_Record], payload: dict[str, Any], where: str) -> _Record:
@@ -252,5 +262,8 @@ def _of_kind(kinds: tuple[type[Any], ...], found: Any, where: str) -> Any:
     allowed = (*kinds, int) if float in kinds else kinds
     if isinstance(found, bool) != (bool in kinds) or not isinstance(found, allowed):
         expected = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
-        raise DataError(f"{where} is {found!r:.60}; expected {expected}; {REDO}")
+        shown = repr(found) if isinstance(found, (str, int, float)) else reprlib.repr(found)  # not of what is nested
+        raise DataError(f"{where} is {shown:.60}; expected {expected}; {REDO}")
+    if isinstance(found, int) and abs(found) > _LARGEST:
+        raise DataError(f"{where} has {len(str(abs(found)))} digits; expected a smaller number; {REDO}")
     return found

@@ -14,6 +14,7 @@ from typing import Any, Optional
 
 import pandas as pd
 
+from movierec_bench.data.json_text import parse_json
 from movierec_bench.errors import DataError
 from movierec_bench.runs.files import write_csv, write_text
 from movierec_bench.runs.folder import RunFolder
@@ -65,7 +66,9 @@ class Trial:
     @classmethod
     def from_json(cls, text: str) -> Trial:
         """The record that ``to_json`` wrote. Raises ValueError, KeyError or TypeError where the text is damaged."""
-        content = json.loads(text)
+        content = parse_json(text)
+        if not isinstance(content, dict) or not all(isinstance(record, dict) for record in content["epochs"]):
+            raise TypeError("it is no record of a trial")
         for record in (content, *content["epochs"]):
             record.update(
                 {key: nan for key, value in record.items() if value is None and key not in ("budget", "error")}

@@ -17,6 +17,7 @@ from typing import Any, Optional
 import psutil
 import pytest
 
+from movierec_bench.execution import processes
 from movierec_bench.execution.capped_log import HEAD_BYTES, TAIL_BYTES
 from movierec_bench.execution.processes import Ended, Task, run_tasks
 
@@ -191,14 +192,15 @@ def test_closing_stops_what_runs(tmp_path: Path, what: str) -> None:
     assert time.monotonic() - started < 5
 
 
-def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
+def test_a_second_interrupt_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_TERM_SECONDS", 60.0)
     running = run_tasks(tasks(tmp_path, "deaf"), work, 1, threads=1)
     _, pid = next(running)
     started = time.monotonic()
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         running.close()
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 20
     assert gone(pid)
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, Any
 
+from movierec_bench.tracking.answers import ANSWER
 from movierec_bench.tracking.entries import PARENT, RUN_ID
 
 
@@ -61,3 +67,31 @@ class Store:
             )
             for found in self.search() + self.search(deleted=True)
         }
+
+
+def told_uploader(run: Path, uri: str, lines: bytes) -> list[list[str]]:
+    """What the process beside a benchmark says it has uploaded: at its start, and after it was told ``lines``."""
+    uploading = subprocess.Popen(
+        [sys.executable, "-m", "movierec_bench.tracking.upload", str(run)],
+        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert uploading.stdin is not None
+    assert uploading.stdout is not None
+    sent = [_answer(uploading.stdout)]
+    uploading.stdin.write(lines)
+    uploading.stdin.flush()
+    sent.append(_answer(uploading.stdout))
+    is_last = lines.startswith(b"\n")
+    if not is_last:
+        uploading.stdin.close()  # as the end of a benchmark that is killed does
+    assert uploading.wait(20) == (0 if is_last else 1)
+    return sent
+
+
+def _answer(lines: IO[bytes]) -> list[str]:
+    for line in lines:
+        if line.startswith(ANSWER.encode()):
+            return list(json.loads(line[len(ANSWER) :])["uploaded"])
+    raise AssertionError("no answer")

@@ -24,7 +24,7 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 from support.mix_runs import ORACLES, write_run
-from support.mlflow_stores import Store
+from support.mlflow_stores import Store, told_uploader
 from support.planted import planted_competition
 
 from movierec_bench.data.atomic import write_atomic
@@ -38,7 +38,6 @@ from movierec_bench.runs.folder import ModelFolder, RunFolder
 from movierec_bench.runs.pictures import PicturesFolder
 from movierec_bench.runs.records import FAILED, SKIPPED, Seconds, Status
 from movierec_bench.tracking import tracker as tracking
-from movierec_bench.tracking.answers import ANSWER
 from movierec_bench.tracking.entries import COMPLETE, MODEL, as_params
 from movierec_bench.tracking.model_runs import ModelResult
 from movierec_bench.tracking.tracker import track, tracker
@@ -340,30 +339,9 @@ def test_a_run_and_its_mix_are_tracked_where_the_line_says(tmp_path: Path, monke
 def test_a_benchmark_that_was_killed_leaves_its_run_unfinished(tmp_path: Path, database: str) -> None:
     there = write_run(tmp_path, users=30)
     there.write_manifest(replace(there.read_manifest(), run_id="killed"))
-    words = [sys.executable, "-m", "movierec_bench.tracking.upload", str(there.path)]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": database}
-
-    def told(lines: bytes) -> list[list[str]]:
-        uploading = subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert uploading.stdin and uploading.stdout
-        answers = [answer_of(uploading.stdout)]
-        uploading.stdin.write(lines)
-        uploading.stdin.flush()
-        answers.append(answer_of(uploading.stdout))
-        if lines != b"\n":
-            uploading.stdin.close()  # as the end of whoever started it does
-        assert uploading.wait(20) == (0 if lines == b"\n" else 1)
-        return answers
-
-    def answer_of(lines: Any) -> list[str]:
-        for line in lines:
-            if line.startswith(ANSWER.encode()):
-                return json.loads(line[len(ANSWER) :])["uploaded"]
-        raise AssertionError("no answer")
-
-    assert told(b"Even\nOdd\n") == [[], ["Even", "Odd"]], "the others have not ended"
+    assert told_uploader(there.path, database, b"Even\nOdd\n") == [[], ["Even", "Odd"]], "the others have not ended"
     assert store_of(there, database).parent.info.status == "RUNNING"
-    assert told(b"\n") == [[], ["Noise", "Weak"]]
+    assert told_uploader(there.path, database, b"\n") == [[], ["Noise", "Weak"]]
     assert store_of(there, database).parent.info.status == "FINISHED"
 
 

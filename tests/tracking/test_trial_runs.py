@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import socket
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.mlflow_stores import Store
+from support.mlflow_stores import Store, told_uploader
 from support.planted import planted_competition
 
 from movierec_bench.data.atomic import write_atomic
@@ -226,9 +225,7 @@ def test_damaged_files_leave_the_other_trials(own: RunFolder, database: str) -> 
 def test_trials_are_sent_as_they_end(own: RunFolder, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a killed search has sent; its parent stays unfinished, and nothing is marked as the best."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
-    words = [sys.executable, "-m", "movierec_bench.tracking.upload", str(own.path)]
-    done = subprocess.run(words, input=b"BPR trial 1\nBPR trial 2\n", stdout=subprocess.PIPE, check=True)
-    sent = [json.loads(answer)["uploaded"] for answer in done.stdout.splitlines()]
+    sent = told_uploader(own.path, database, b"BPR trial 1\nBPR trial 2\n")
     assert sent == [[], ["BPR trial 1", "BPR trial 2"]]
     store = store_of(own, "BPR", database)
     assert store.parent.info.status == "RUNNING"
