@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from movierec_bench.kernel_cache import settle_kernel_cache
+from movierec_bench.notebook import show_log
 
 if TYPE_CHECKING:
     from movierec_bench.data.convert import convert
@@ -81,6 +82,7 @@ settle_kernel_cache()  # before any module that holds kernels is imported
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'movierec_bench' has no attribute {name!r}")
+    show_log()
     return getattr(importlib.import_module(f"movierec_bench.{_HOMES[name]}"), name)
 
 

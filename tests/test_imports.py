@@ -18,6 +18,8 @@ PACKAGE = Path(movierec_bench.__file__).parent
 FLOW = [
     ["errors", "kernel_cache"],
     ["schema"],
+    ["notebook"],
+    ["progress_bars"],
     ["settings"],
     ["data"],
     ["ranking"],

@@ -1,4 +1,4 @@
-"""Tells how a run is going: bars on a terminal, one log line a step elsewhere."""
+"""Tells how a run is going: bars on a terminal and in a notebook, one log line a step elsewhere."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import logging
 import math
 from typing import Optional, Protocol
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     SpinnerColumn,
     TaskID,
     TextColumn,
@@ -18,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from movierec_bench.notebook import in_notebook
+from movierec_bench.progress_bars import bars, watched
 from movierec_bench.runs.records import Status
 from movierec_bench.schema import MAIN_METRIC, EpochRecord
 
@@ -44,8 +44,8 @@ class Listener(Protocol):
 class LogLines:
     """One plain log line for every phase, epoch and result."""
 
-    def __init__(self, models: int) -> None:
-        self._models = models
+    def __init__(self, models: int, level: int) -> None:
+        self._models, self._level = models, level
         self._finished = 0
         self._best: dict[str, float] = {}
 
@@ -56,11 +56,12 @@ class LogLines:
         return None
 
     def phase(self, model: str, phase: str) -> None:
-        logger.info("%s: %s", model, phase)
+        logger.log(self._level, "%s: %s", model, phase)
 
     def epoch(self, model: str, record: EpochRecord) -> None:
         self._best[model] = _better(self._best.get(model), record.valid_recall)
-        logger.info(
+        logger.log(
+            self._level,
             "%s: epoch %d, loss %.4f, validation %s %s, best %s, %.1f s",
             model,
             record.epoch,
@@ -73,17 +74,17 @@ class LogLines:
 
     def finished(self, status: Status) -> None:
         self._finished += 1
-        logger.info("[%d/%d] %s", self._finished, self._models, result_line(status))
+        logger.log(self._level, "[%d/%d] %s", self._finished, self._models, result_line(status))
 
 
 class Bars:
-    """Bars on a terminal: all models, and each running one with its phase, epoch and best so far.
+    """Bars for who watches: all models, and each running one with its phase, epoch and best so far.
 
     The time left is that of the models still to come, at the pace of those that are over.
     """
 
-    def __init__(self, models: int, console: Console) -> None:
-        self._progress = Progress(
+    def __init__(self, models: int) -> None:
+        self._progress = bars(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -92,7 +93,6 @@ class Bars:
             TextColumn("left"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[detail]}"),
-            console=console,
         )
         self._all: TaskID = self._progress.add_task("all models", total=models, detail="")
         self._rows: dict[str, TaskID] = {}
@@ -116,7 +116,7 @@ class Bars:
     def finished(self, status: Status) -> None:
         if status.model in self._rows:
             self._progress.remove_task(self._rows.pop(status.model))
-        self._progress.console.print(result_line(status), markup=False, highlight=False)
+        self._progress.say(result_line(status))
         self._progress.advance(self._all)
 
     def _row(self, model: str) -> TaskID:
@@ -126,9 +126,10 @@ class Bars:
 
 
 def listener(models: int, quiet: bool) -> Listener:
-    """Bars when standard error is a terminal, log lines otherwise or when ``quiet``."""
-    console = Console(stderr=True)
-    return Bars(models, console) if console.is_terminal and not quiet else LogLines(models)
+    """Bars where they are watched, log lines otherwise or when ``quiet``, which a notebook does not print."""
+    if watched(quiet):
+        return Bars(models)
+    return LogLines(models, logging.DEBUG if in_notebook() else logging.INFO)
 
 
 def result_line(status: Status) -> str:

@@ -54,8 +54,9 @@ def connected(address: Optional[str], cpus: Optional[int] = None) -> Iterator[No
     try:
         with _loopback_only() if on_loopback else nullcontext():
             ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"no connection to Ray at {address or _LOOPBACK}: {error}; {_JOIN}") from error
+    except Exception as error:  # Ray raises that very class where a node is not up after half a minute
+        where_to = _JOIN if address is not None else "a machine with more to spare starts it in seconds; try again"
+        raise ConfigError(f"no connection to Ray at {address or _LOOPBACK}: {error}; {where_to}") from error
     try:
         if address is not None:
             _check_nodes()

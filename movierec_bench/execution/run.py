@@ -153,6 +153,8 @@ def _run_jobs(run_folder: RunFolder, jobs: list[Job], runner: _Runner, quiet: bo
                     listening.phase(task.name, message.name)
                 elif isinstance(message, EpochRecord):
                     listening.epoch(task.name, message)
+                    if phases.get(task.name) == "fit":
+                        tracking.epoch(task.name, message)
                 elif isinstance(message, Ended):
                     if message.error is not None:
                         _record_failure(task.argument, phases.get(task.name, "start"), message.error)

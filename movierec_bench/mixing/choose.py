@@ -6,7 +6,7 @@ Test rows are never read here, so that a mix owes nothing to them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
@@ -192,7 +192,9 @@ def _searched(choice: Choice) -> Recipe:
     folds = folds_of(len(users), choice.options.get("folds", FOLDS), choice.seed)
     steps = positive("steps", choice.options.get("steps", STEPS))
     trials = []
-    for rule in _with_progress(AUTO_RULES, "rules"):
+    from movierec_bench.progress_bars import track  # imports rich, a tenth of a second, which only a search needs
+
+    for rule in track(AUTO_RULES, "rules"):
         trials.append(cross_validate(validation, rule, folds, steps))
         logger.info("%s: validation %s %.4f out of fold", rule_text(rule), MAIN_METRIC, trials[-1].recall)
     best = best_trial(trials)
@@ -209,12 +211,3 @@ def _search_notes(trials: Sequence[Trial], users: int, folds: np.ndarray, steps:
         f"best_single_out_of_fold_{MAIN_METRIC}": round(max(trial.single_recall for trial in trials), 6),
         f"out_of_fold_{MAIN_METRIC}": {rule_text(trial.rule): round(trial.recall, 6) for trial in trials},
     }
-
-
-def _with_progress(rules: Sequence[Rule], what: str) -> Iterable[Rule]:
-    # rich takes a tenth of a second to import, which only a search needs
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(rules, description=what, console=console, disable=not console.is_terminal, transient=True)

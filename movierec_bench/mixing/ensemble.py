@@ -23,6 +23,7 @@ from movierec_bench.mixing.files import FILE_METHODS, FileMix, FileOptions, file
 from movierec_bench.mixing.members import check_members, find_members, read_rankings
 from movierec_bench.mixing.recipe import AUTO, CONCAT, METHODS, Recipe, check_choice, rule_text
 from movierec_bench.mixing.rules import LINEAR, RRF, concatenate, mix
+from movierec_bench.notebook import text_html
 from movierec_bench.reports.leaderboard import build_board
 from movierec_bench.reports.submission import write_submission
 from movierec_bench.reports.user_segments import read_data, run_segments, segment_of
@@ -62,6 +63,9 @@ class Mix:
     p_value: float
     redone: tuple[str, ...] = ()
     tracking: Optional[str] = None
+
+    def _repr_html_(self) -> str:
+        return text_html(self.describe())
 
     def describe(self) -> str:
         """The mix in a few lines of plain text."""

@@ -7,13 +7,17 @@ only names that are missing, so it becomes a no-op on a RecBole that no longer n
 from __future__ import annotations
 
 import importlib.util
+import inspect
+import re
 import sys
+import textwrap
 import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.sparse import dok_matrix
 
@@ -42,6 +46,7 @@ def apply() -> None:
     _restore_numpy_aliases()
     _restore_dok_update()
     _stand_in_for_torch_scatter()
+    _assign_filled_columns()
 
 
 def _restore_numpy_aliases() -> None:
@@ -68,6 +73,22 @@ def _stand_in_for_torch_scatter() -> None:
         module = types.ModuleType("torch_scatter")
         module.__dict__.update(scatter_mean=scatter_mean, scatter_softmax=scatter_softmax)
         sys.modules["torch_scatter"] = module
+
+
+def _assign_filled_columns() -> None:
+    """RecBole's Dataset fills gaps with ``feat[field].fillna(value, inplace=True)``, of which pandas 3 fills a copy.
+
+    Our own data sets never come there; a user's who loads atomic files with RecBole's does.
+    """
+    if int(pd.__version__.split(".")[0]) < 3:
+        return
+    from recbole.data.dataset import dataset as module
+
+    for name in ("_load_feat", "_fill_nan"):
+        lines = inspect.getsource(getattr(module.Dataset, name))
+        mended = re.sub(r"(\w+\[field\])\.fillna\((.*), inplace=True\)", r"\1 = \1.fillna(\2)", lines)
+        exec(textwrap.dedent(mended), module.__dict__)  # into the module, whose names the function uses
+        setattr(module.Dataset, name, module.__dict__.pop(name))
 
 
 def scatter_mean(src: torch.Tensor, index: torch.Tensor, dim: int = 0, dim_size: Optional[int] = None) -> torch.Tensor:

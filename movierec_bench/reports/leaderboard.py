@@ -23,6 +23,8 @@ from movierec_bench.evaluation.confidence_set import (
     TESTS_COLUMNS,
     compare_with_best,
 )
+from movierec_bench.notebook import table_html, text_html
+from movierec_bench.reports.interval_chart import interval_chart
 from movierec_bench.reports.segment_board import SegmentBoard, build_segment_board
 from movierec_bench.reports.user_segments import GOOD
 from movierec_bench.runs.files import write_csv, write_text
@@ -55,7 +57,8 @@ from movierec_bench.schema import (
     PathLike,
 )
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # half a second to import
+    import altair
     from rich.table import Table
 
 logger = logging.getLogger(__name__)
@@ -134,6 +137,21 @@ class Board:
     def to_html(self) -> str:
         """The same as one self-contained page that loads nothing from elsewhere."""
         return _render("leaderboard.html", self, str)
+
+    def plot(self, models: int = 40) -> altair.LayerChart:
+        """A chart of Recall@10 with its 95 % intervals, coloured by family; a notebook draws it under the cell.
+
+        Args:
+            models: how many of the placed models to draw, from the first row on.
+
+        Raises:
+            ConfigError: no model of this board was scored to the end.
+        """
+        return interval_chart(self.table, models)
+
+    def _repr_html_(self) -> str:
+        told = "" if self.tracking is None else text_html(self.tracking)
+        return table_html(self.to_rich()) + told
 
     def to_rich(self) -> Table:
         """The main columns as a table for the terminal, the reasons of failed models below it."""

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from movierec_bench.errors import ConfigError
+from movierec_bench.notebook import text_html
 from movierec_bench.reports.submission_files import recall_by_user, score_submission
 from movierec_bench.schema import MAIN_METRIC, PathLike
 
@@ -43,6 +44,9 @@ class Boards:
     def to_frame(self) -> pd.DataFrame:
         """The scores in each split, as a DataFrame of its own."""
         return self.table.copy()
+
+    def _repr_html_(self) -> str:
+        return text_html(self.describe())
 
     @property
     def agreement(self) -> float:

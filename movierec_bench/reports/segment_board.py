@@ -11,6 +11,7 @@ import pandas as pd
 
 from movierec_bench.errors import DataError
 from movierec_bench.evaluation.statistics import bootstrap_interval
+from movierec_bench.notebook import table_html
 from movierec_bench.reports.user_segments import (
     LENGTH,
     NAMES,
@@ -63,6 +64,9 @@ class SegmentBoard:
     def to_frame(self) -> pd.DataFrame:
         """The board as a DataFrame: unrounded means, and the limits of their 95 % bootstrap intervals over users."""
         return self.table.copy()
+
+    def _repr_html_(self) -> str:
+        return table_html(self.to_rich())
 
     def to_rich(self) -> Table:
         """A row a model and a column a segment for the terminal; ``*`` marks the best model of each column."""

@@ -19,6 +19,7 @@ from movierec_bench.data.log_columns import IdColumn
 from movierec_bench.data.vocabulary import Vocabulary
 from movierec_bench.evaluation.metrics import per_user
 from movierec_bench.evaluation.statistics import bootstrap_interval
+from movierec_bench.notebook import text_html
 from movierec_bench.reports.submission import SUBMISSION_COLUMNS, validate_submission
 from movierec_bench.schema import ITEM, MAIN_METRIC, RANK, USER, K, PathLike
 
@@ -52,6 +53,9 @@ class ScoreResult:
     ci_high: Optional[float] = None
     answer_users: Optional[int] = None
     missing_users: Optional[int] = None
+
+    def _repr_html_(self) -> str:
+        return text_html(self.describe())
 
     def describe(self) -> str:
         """The result in a few lines of plain text."""

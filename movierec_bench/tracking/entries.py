@@ -18,7 +18,7 @@ from movierec_bench.runs.folder import ModelFolder
 from movierec_bench.runs.records import RunManifest
 
 if TYPE_CHECKING:  # takes seconds to import
-    from mlflow.entities import Metric, Param
+    from mlflow.entities import DatasetInput, Metric, Param
 
 # Tags of ours. An MLflow run with COMPLETE holds all it ever will; RESULT tells one result of a model or trial from
 # the next, and BOARD one state of a parent's own files.
@@ -161,6 +161,21 @@ def parent_tags(manifest: RunManifest) -> dict[str, str]:
 def parent_params(manifest: RunManifest) -> dict[str, Any]:
     """Parameters of a parent: what all its results rest on."""
     return {key: getattr(manifest, key) for key in ("dataset", "data_hash", "protocol", "protocol_hash")}
+
+
+def dataset_input(manifest: RunManifest) -> DatasetInput:
+    """The data set as MLflow knows one: its name, and its hash as the digest."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    split = json.dumps({"protocol": manifest.protocol, "protocol_hash": manifest.protocol_hash})
+    dataset = Dataset(
+        name=manifest.dataset,
+        digest=manifest.data_hash,
+        source_type="movierec_bench",
+        source=json.dumps({"converted": manifest.dataset}),
+        profile=split,
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
 
 
 def as_params(values: Mapping[str, Any]) -> list[Param]:

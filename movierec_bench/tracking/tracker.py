@@ -21,7 +21,7 @@ from movierec_bench.errors import BenchError, ConfigError, readable
 from movierec_bench.runs.addresses import is_address, is_ambiguous, public_address, without_secrets
 from movierec_bench.runs.command import check_positive
 from movierec_bench.runs.folder import RunFolder
-from movierec_bench.schema import PathLike
+from movierec_bench.schema import MAIN_METRIC, EpochRecord, PathLike
 from movierec_bench.tracking.answers import ANSWER, SECRET_VARIABLES
 
 logger = logging.getLogger(__name__)
@@ -109,6 +109,13 @@ class Tracker:
         """The model, mix or trial of this name has ended, well or not, and will not change any more."""
         if self._uploader is not None:
             self._uploader.send(name)
+
+    def epoch(self, model: str, record: EpochRecord) -> None:
+        """A model has trained an epoch of its fit; the store shows it while the model goes on."""
+        if self._uploader is not None:
+            numbers = {"train_loss": record.train_loss, f"valid_{MAIN_METRIC}": record.valid_recall}
+            told = {"model": model, "epoch": record.epoch, "seconds": record.seconds, **numbers}
+            self._uploader.send(json.dumps(told))
 
 
 @contextmanager

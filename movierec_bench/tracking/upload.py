@@ -14,7 +14,8 @@ import queue
 import re
 import sys
 import threading
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,9 +42,11 @@ from movierec_bench.tracking.entries import (
     Result,
     as_params,
     batches,
+    dataset_input,
     hash_files,
 )
 from movierec_bench.tracking.kept_models import log_kept_model
+from movierec_bench.tracking.live import Training
 from movierec_bench.tracking.model_runs import Board
 from movierec_bench.tracking.trial_runs import Search
 
@@ -55,6 +58,8 @@ logger = logging.getLogger(__name__)
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # stores without a server, which keep no artifacts themselves
 _LOCK_SECONDS = 10
+_TRAINING_KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens others as "GenAI"
+_PAUSE_SECONDS = 1.0  # between two looks at models in training, whose processor this is
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,12 @@ class Uploaded:
     unreadable: tuple[str, ...]
 
 
-def upload(run: RunFolder, uri: str, names: Optional[Collection[str]] = None) -> Uploaded:
+def upload(
+    run: RunFolder,
+    uri: str,
+    names: Optional[Collection[str]] = None,
+    training: Optional[Mapping[str, Training]] = None,
+) -> Uploaded:
     """Send what the store at ``uri`` lacks of the folder of a benchmark or of searches.
 
     An upload that broke off is completed; a model or trial that was redone replaces its earlier MLflow run, which is
@@ -87,6 +97,7 @@ def upload(run: RunFolder, uri: str, names: Optional[Collection[str]] = None) ->
         uri: an MLflow tracking URI.
         names: `Result.label` of what to send, while the benchmark goes on. None: everything, the board too, and the
             parent runs are marked as finished.
+        training: models whose numbers were sent while they trained; the runs that hold them become their results'.
 
     Raises:
         ConfigError: the store is not to be reached or refuses; or another process is uploading this folder.
@@ -109,17 +120,36 @@ def upload(run: RunFolder, uri: str, names: Optional[Collection[str]] = None) ->
                 logger.warning("%s", error)
                 unreadable.append(parent.name)
                 continue
-            store = _Store.open(client, experiment_id, parent)
+            store = _Store.open(client, experiment_id, manifest, parent)
             ids.append(store.parent_id)
             for result in results:
                 try:
-                    (sent if store.put(result) else kept).append(result.label)
+                    (sent if store.put(result, (training or {}).get(result.name)) else kept).append(result.label)
                 except DataError as error:  # one model's damaged file must not stand in the way of the others
                     logger.warning("%s", error)
                     unreadable.append(result.label)
             if names is None:
                 store.finish()
     return Uploaded(experiment_id, tuple(ids), tuple(sent), tuple(kept), tuple(unreadable))
+
+
+def send_training(run: RunFolder, uri: str, training: Collection[Training]) -> None:
+    """Send the epochs of models in training; what an earlier benchmark left of such a model, killed halfway, goes.
+
+    Raises:
+        ConfigError: as `upload` does.
+    """
+    manifest = run.read_manifest()
+    with _one_at_a_time(run), _store_errors(uri):
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri)
+        experiment_id = _experiment(client, manifest.dataset, _artifact_location(run, uri))
+        store = _Store.open(client, experiment_id, manifest, Board(run, manifest))
+        for model in training:
+            if model.run is None:
+                store.delete_unfinished(model.name)
+            model.send(client, experiment_id, store.tags_of_child(model.name))
 
 
 def _parents(run: RunFolder, manifest: RunManifest) -> list[Parent]:
@@ -136,12 +166,13 @@ class _Store:
 
     client: MlflowClient
     experiment_id: str
+    manifest: RunManifest
     source: Parent
     parent: Run
     children: list[Run]
 
     @classmethod
-    def open(cls, client: MlflowClient, experiment_id: str, source: Parent) -> _Store:
+    def open(cls, client: MlflowClient, experiment_id: str, manifest: RunManifest, source: Parent) -> _Store:
         runs = list(_search(client, experiment_id, source.run_id))
         children = [found for found in runs if PARENT in found.data.tags]
         parents = [found for found in runs if PARENT not in found.data.tags]
@@ -150,11 +181,11 @@ class _Store:
         parents.sort(key=lambda found: (found.info.run_id not in adopted, found.info.start_time, found.info.run_id))
         for spare in parents[1:]:
             client.delete_run(spare.info.run_id)
-        parent = parents[0] if parents else _new_parent(client, experiment_id, source)
+        parent = parents[0] if parents else _new_parent(client, experiment_id, manifest, source)
         for child in children:  # also where the parent was deleted by hand
             if child.data.tags[PARENT] != parent.info.run_id:
                 client.set_tag(child.info.run_id, PARENT, parent.info.run_id)
-        return cls(client, experiment_id, source, parent, children)
+        return cls(client, experiment_id, manifest, source, parent, children)
 
     @property
     def parent_id(self) -> str:
@@ -163,13 +194,34 @@ class _Store:
     def _child_name(self, child: Run) -> str:
         return str(child.data.tags.get(self.source.child_tag))
 
-    def put(self, result: Result) -> bool:
+    def tags_of_child(self, name: str) -> dict[str, str]:
+        """Tags of any child of that `Result.name`."""
+        return {
+            **self.source.tags(),
+            RUN_ID: self.source.run_id,
+            self.source.child_tag: name,
+            PARENT: self.parent_id,
+        }
+
+    def delete_unfinished(self, name: str) -> None:
+        """Delete runs of a model of that name in training."""
+        for child in [child for child in self.children if self._child_name(child) == name]:
+            if RESULT not in child.data.tags:
+                self._delete(child)
+
+    def put(self, result: Result, training: Optional[Training] = None) -> bool:
         """Whether anything had to be sent to have this result, and no other of its name, in the store."""
         digest = result.digest()
         there = [child for child in self.children if self._child_name(child) == result.name]
         same = [child for child in there if child.data.tags.get(RESULT) == digest]
         same.sort(key=lambda child: (COMPLETE not in child.data.tags, child.info.start_time, child.info.run_id))
-        child = same[0] if same else self._new_child(result, digest)
+        if same:
+            child = same[0]
+        elif training is not None and training.run is not None:
+            child = training.run
+            training.become(self.client, result, digest)
+        else:
+            child = self._new_child(result, digest)
         sent = COMPLETE not in child.data.tags
         if sent:
             self._fill(child, result)
@@ -179,13 +231,7 @@ class _Store:
         return sent
 
     def _new_child(self, result: Result, digest: str) -> Run:
-        tags = {
-            **result.tags(),
-            RUN_ID: self.source.run_id,
-            self.source.child_tag: result.name,
-            RESULT: digest,
-            PARENT: self.parent_id,
-        }
+        tags = {**self.tags_of_child(result.name), **result.tags(), RESULT: digest}
         started = result.ended() - result.duration()
         child = self.client.create_run(self.experiment_id, started, tags, run_name=result.label)
         self.children.append(child)
@@ -204,6 +250,7 @@ class _Store:
             self.client.log_batch(run_id, metrics=metrics)
         for path, folder in result.files():
             self.client.log_artifact(run_id, str(path), folder)
+        self.client.log_inputs(run_id, [dataset_input(self.manifest)])
         model = result.kept_model()
         if model is not None:
             log_kept_model(self.client, run_id, model)
@@ -251,9 +298,12 @@ def _experiment(client: MlflowClient, name: str, location: Optional[str]) -> str
                 f"the MLflow experiment {name!r} was deleted; expected one that takes runs; restore it with "
                 f"`mlflow experiments restore -x {there.experiment_id}`, or empty the bin with `mlflow gc`"
             )
+        for key, value in _TRAINING_KIND.items():
+            if key not in there.tags:
+                client.set_experiment_tag(there.experiment_id, key, value)
         return str(there.experiment_id)
     try:
-        return str(client.create_experiment(name, artifact_location=location))
+        return str(client.create_experiment(name, artifact_location=location, tags=_TRAINING_KIND))
     except MlflowException:
         there = client.get_experiment_by_name(name)  # another run may have made it just now
         if there is None:
@@ -278,10 +328,11 @@ def _search(client: MlflowClient, experiment_id: str, run_id: str) -> Iterator[R
             return
 
 
-def _new_parent(client: MlflowClient, experiment_id: str, source: Parent) -> Run:
+def _new_parent(client: MlflowClient, experiment_id: str, manifest: RunManifest, source: Parent) -> Run:
     tags = {**source.tags(), RUN_ID: source.run_id}
     parent = client.create_run(experiment_id, source.created, tags, run_name=source.name)
     client.log_batch(parent.info.run_id, params=as_params(source.params()))
+    client.log_inputs(parent.info.run_id, [dataset_input(manifest)])
     return parent
 
 
@@ -332,10 +383,11 @@ def _reason(error: BaseException) -> str:
 def main() -> None:
     """Upload the run in ``sys.argv[1]`` to ``MLFLOW_TRACKING_URI``, as told through standard input.
 
-    Each line names a model, mix or trial that has ended; an empty one says that the benchmark has: everything else
-    follows, and this process ends. An input that ends before is a benchmark that was killed: this process ends at once,
-    and the MLflow run stays unfinished. Each upload is answered by `ANSWER` and JSON on a line of its own:
-    ``{"error": text}`` or the fields of `Uploaded`.
+    A line of JSON is an epoch that a model in training has ended: ``{"model": .., "epoch": .., "seconds": ..}`` and
+    other numbers. Any other line names a model, mix or trial that has ended; an empty one says that the benchmark
+    has: everything else follows, and this process ends. An input that ends before is a benchmark that was killed: this
+    process ends at once, and the MLflow run stays unfinished. Each upload is answered by `ANSWER` and JSON on a line of
+    its own: ``{"error": text}`` or the fields of `Uploaded`.
     """
     run, uri = RunFolder(Path(sys.argv[1])), os.environ["MLFLOW_TRACKING_URI"]
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -345,12 +397,29 @@ def main() -> None:
     told: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(told,), daemon=True, name="listen").start()
     ended: set[str] = set()
+    training: dict[str, Training] = {}
+    _answer(answers, run, uri, ended, training)  # at once, so that a store that is down is known from the start
     while "" not in ended:
-        _answer(answers, run, uri, ended)  # also at once, so that a store that is down is known from the start
-        ended.add(told.get())
+        before = len(ended)
+        _heed(told.get(), ended, training)
         while not told.empty():
-            ended.add(told.get())
-    _answer(answers, run, uri, None)
+            _heed(told.get(), ended, training)
+        waiting = [model for model in training.values() if model.waiting and model.name not in ended]
+        if waiting and "" not in ended:
+            _send_training(answers, run, uri, waiting)
+        if len(ended) > before:
+            _answer(answers, run, uri, None if "" in ended else ended, training)
+        else:
+            time.sleep(_PAUSE_SECONDS)
+
+
+def _heed(line: str, ended: set[str], training: dict[str, Training]) -> None:
+    if not line.startswith("{"):
+        ended.add(line)
+        return
+    epoch = json.loads(line)
+    name = epoch.pop("model")
+    training.setdefault(name, Training(name)).add(epoch)
 
 
 def _listen(told: queue.SimpleQueue[str]) -> None:
@@ -363,11 +432,24 @@ def _listen(told: queue.SimpleQueue[str]) -> None:
     os._exit(1)
 
 
-def _answer(answers: TextIO, run: RunFolder, uri: str, names: Optional[Collection[str]]) -> None:
+def _answer(
+    answers: TextIO, run: RunFolder, uri: str, names: Optional[Collection[str]], training: Mapping[str, Training]
+) -> None:
     try:
-        answer: dict[str, Any] = asdict(upload(run, uri, names))
+        answer: dict[str, Any] = asdict(upload(run, uri, names, training))
     except BenchError as error:
         answer = {"error": str(error)}
+    _say(answers, answer)
+
+
+def _send_training(answers: TextIO, run: RunFolder, uri: str, training: Collection[Training]) -> None:
+    try:
+        send_training(run, uri, training)
+    except BenchError as error:
+        _say(answers, {"error": str(error)})
+
+
+def _say(answers: TextIO, answer: Mapping[str, Any]) -> None:
     answers.write(f"\n{ANSWER}{json.dumps(answer)}\n")
     answers.flush()
 

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 import pandas as pd
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from movierec_bench.data.atomic import read_atomic
@@ -21,6 +20,8 @@ from movierec_bench.data.split import read_known, read_part
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.execution.processes import usable_cpus
 from movierec_bench.execution.ray_cluster import connected, has_room, in_words
+from movierec_bench.notebook import in_notebook, table_html, text_html
+from movierec_bench.progress_bars import bars, watched
 from movierec_bench.runs.command import check_positive, command_line, recorded
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.opening import find_dataset, only_run, open_run
@@ -83,6 +84,9 @@ class Tuned:
                 for model in self.models
             ]
         )
+
+    def _repr_html_(self) -> str:
+        return f"{table_html(self.to_rich())}{text_html(f'next: {self.command}')}"
 
     def to_rich(self) -> Table:
         """The same as a table for a terminal."""
@@ -343,21 +347,15 @@ def _write(search: _Search, folder: RunFolder, folders: ConfigFolders, command: 
 
 
 class _Progress(AbstractContextManager["_Progress"]):
-    """Keeps each trial as it ends, has it tracked, and says how it went: beside a bar on a terminal, or in the log."""
+    """Keeps each trial as it ends, has it tracked, and says how it went, above a bar or in the log."""
 
     def __init__(self, search: _Search, quiet: bool, tracking: Tracker) -> None:
         self._search, self._tracking = search, tracking
-        console = Console(stderr=True)
-        self._on_terminal = console.is_terminal and not quiet
+        self._watched = watched(quiet)
+        self._level = logging.DEBUG if in_notebook() else logging.INFO
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
-        self._bar = Progress(
-            *columns,
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not self._on_terminal,
-        )
+        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        self._bar = bars(*columns, *times, quiet=quiet)
         self._task = self._bar.add_task(search.entry.name, total=search.total, completed=len(search.over))
 
     def __enter__(self) -> _Progress:
@@ -378,11 +376,11 @@ class _Progress(AbstractContextManager["_Progress"]):
             f"[{len(self._search.over)}/{self._search.total}] {label} {trial.state}: {said}, "
             f"{trial.seconds:.1f} s; {_values(trial)}"
         )
-        if self._on_terminal:
-            self._bar.console.print(line, markup=False, highlight=False)
+        if self._watched:
+            self._bar.say(line)
             self._bar.advance(self._task)
         else:
-            logger.info("%s", line)
+            logger.log(self._level, "%s", line)
 
 
 def _finding(model: ModelTuning, best: Optional[Trial]) -> str:

@@ -19,6 +19,7 @@ import pandas as pd
 import psutil
 import pytest
 from support.planted import planted_competition
+from support.ray_processes import write_sitecustomize
 
 from movierec_bench.data.atomic import write_atomic
 from movierec_bench.errors import ConfigError
@@ -82,10 +83,7 @@ def _filled(folder: Path) -> Path:
     plugin.mkdir()
     for name in (*WAIT, *SHARE):
         (plugin / f"{name.lower()}.py").write_text(WAITING.replace("{name}", name))
-    (plugin / "sitecustomize.py").write_text(
-        "import movierec_bench.models, pathlib\n"
-        "movierec_bench.models.__path__.append(str(pathlib.Path(__file__).parent))\n"
-    )
+    write_sitecustomize(plugin)
     models = folder / "configs" / "models"
     models.mkdir(parents=True)
     (models / "BPR.yaml").write_text(f"{HEAD}}}\n{SMALL}")

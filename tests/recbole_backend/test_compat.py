@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.sparse import dok_matrix
@@ -56,6 +59,20 @@ def test_dok_update_sets_entries() -> None:
     matrix = dok_matrix((2, 3), dtype=np.float32)
     matrix._update({(0, 1): 1.0, (1, 2): 2.0})
     assert matrix.toarray().tolist() == [[0, 1, 0], [0, 0, 2]]
+
+
+def test_recboles_dataset_fills_gaps_whichever_pandas_is_installed() -> None:
+    """Columns of a frame, whose gaps pandas 3 leaves where they are when a chained call fills them."""
+    compat.apply()
+    from recbole.data.dataset import Dataset
+    from recbole.utils import FeatureType
+
+    dataset: Any = Dataset.__new__(Dataset)
+    dataset.logger = logging.getLogger("test")
+    dataset.feat_name_list, dataset.field2type = ["item_feat"], {"age": FeatureType.FLOAT, "kind": FeatureType.TOKEN}
+    dataset.item_feat = pd.DataFrame({"age": [1.0, None, 3.0], "kind": [4.0, 5.0, None]})
+    dataset._fill_nan()
+    assert dataset.item_feat.to_dict("list") == {"age": [1.0, 2.0, 3.0], "kind": [4.0, 5.0, 0.0]}
 
 
 def test_apply_twice_changes_nothing_more() -> None:

@@ -16,6 +16,7 @@ import pandas as pd
 import psutil
 import pytest
 from support.planted import planted_competition
+from support.ray_processes import write_sitecustomize
 
 import movierec_bench.models
 from movierec_bench.data.atomic import write_atomic
@@ -69,9 +70,7 @@ CLOSED_FORM = "catalog: {family: general, source: ours, trainer: closed_form, ba
 def ray_with_a_fragile_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A Ray of two cores that every search here uses, whose processes know one more model."""
     plugin = tmp_path_factory.mktemp("plugin")
-    (plugin / "sitecustomize.py").write_text(
-        f"import movierec_bench.models\nmovierec_bench.models.__path__.append({str(plugin)!r})\n"
-    )
+    write_sitecustomize(plugin)
     (plugin / "fragile.py").write_text(FRAGILE)
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(plugin), *([before] if before else [])])

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional, Union
 
-from rich.console import Console
-from rich.progress import track as progress_bar
-
 from movierec_bench.data.atomic import AtomicData, read_atomic, replaced_when_complete
 from movierec_bench.errors import ConfigError
+from movierec_bench.notebook import text_html
+from movierec_bench.progress_bars import track
 from movierec_bench.reports.eda.numbers.judged import BAD_BELOW, GOOD_FROM, Judgement, check_thresholds, judge
 from movierec_bench.reports.eda.page import build_page
 from movierec_bench.reports.pages import Page, write_page, write_png
@@ -51,6 +50,9 @@ class Eda:
     def page(self) -> Path:
         """The page, which needs none of the other files."""
         return PicturesFolder(self.folder).page
+
+    def _repr_html_(self) -> str:
+        return text_html(self.describe())
 
     def describe(self) -> str:
         """What was written, with which run, and where it is tracked."""
@@ -163,12 +165,10 @@ def _check_target(folder: PicturesFolder) -> None:
 def _write(target: PicturesFolder, data: AtomicData, page: Page, quiet: bool) -> None:
     """Write the page, the pictures and their numbers: all of them, or none."""
     figures = page.figures()
-    console = Console(stderr=True)
-    hidden = quiet or not console.is_terminal
     try:
         with replaced_when_complete(target.path) as path:
             fresh = PicturesFolder(path)
-            for figure in progress_bar(figures, "pictures", console=console, disable=hidden, transient=True):
+            for figure in track(figures, "pictures", quiet):
                 write_png(fresh.png(figure.name), figure)
                 write_csv(fresh.csv(figure.name), figure.to_frame())
             write_page(fresh.page, page)

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.progress import track
 
 from movierec_bench.errors import DataError
+from movierec_bench.progress_bars import track
 from movierec_bench.runs.folder import ModelFolder
 from movierec_bench.schema import ITEM, RANK, STORED_K, USER, K
 
@@ -109,7 +108,7 @@ def read_evidence(folders: Sequence[ModelFolder], part: str, held_out: pd.DataFr
     pairs = np.sort((known_users.get_indexer(rows[USER]).astype(np.int64) << _SHIFT) + items.number(rows[ITEM]))
     user_of, item_of = pairs >> _SHIFT, pairs & ((1 << _SHIFT) - 1)
     names, ranks, tops, unreadable = [], [], [], {}
-    for folder in _shown(folders, f"reading {part} rankings"):
+    for folder in track(folders, f"reading {part} rankings"):
         try:
             top = _ranked(folder, part, known_users, items, k)
         except DataError as error:  # one damaged file must not hide the other models
@@ -152,8 +151,3 @@ def _rank_of(pairs: np.ndarray, top: np.ndarray) -> np.ndarray:
     rank = np.zeros(len(pairs), dtype=np.uint8)
     rank[place[hit]] = hit % k + 1  # from the last rank to the first, so that the first stays
     return rank
-
-
-def _shown(folders: Sequence[ModelFolder], what: str) -> Iterable[ModelFolder]:
-    console = Console(stderr=True)
-    return track(folders, description=what, console=console, disable=not console.is_terminal, transient=True)
