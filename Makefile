@@ -37,8 +37,8 @@ $(VENV2)/installed: setup.cfg setup.py requirements-dev.txt requirements-numpy2.
 	touch $@
 
 test-numpy2: PY := $(VENV2)/bin/python
-test-numpy2: $(VENV2)/installed  ## the tests with current NumPy, pandas and Ray, in a second environment of Python 3.11 or later
-	$(PYTEST) -m "not slow"
+test-numpy2: $(VENV2)/installed  ## the tests with current NumPy, pandas and Ray, in a second environment of Python 3.11 or later; SKIP="tests/docs" leaves some out
+	$(PYTEST) -m "not slow" $(addprefix --ignore=,$(SKIP))
 
 test-all: setup  ## also the complete pass over every catalogued model
 	$(PYTEST)
@@ -73,6 +73,7 @@ format: setup
 lint: setup
 	$(VENV)/bin/ruff format --check $(SOURCES)
 	$(VENV)/bin/ruff check $(SOURCES)
+	$(VENV)/bin/hadolint Dockerfile
 
 types: setup
 	$(VENV)/bin/mypy

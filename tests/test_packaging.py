@@ -15,6 +15,8 @@ import pytest
 from packaging.requirements import Requirement
 from support.planted import ROOT
 
+BUILT_OF = ("setup.py", "setup.cfg", "requirements-dev.txt", "pyproject.toml", "README.md", "LICENSE")
+
 pytestmark = pytest.mark.xdist_group("packaging")  # one process, so that the wheel is built once
 
 
@@ -27,7 +29,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copied_source(folder: Path) -> Path:
     """What a wheel is built of. A copy: pip builds inside the source tree, where another build may be at work."""
     folder.mkdir()
-    for name in ("setup.py", "setup.cfg", "requirements-dev.txt", "pyproject.toml", "README.md", "LICENSE"):
+    for name in BUILT_OF:
         shutil.copy(ROOT / name, folder)
     for name in ("movierec_bench", "recbole_configs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -62,6 +64,14 @@ def test_a_new_subpackage_is_shipped_though_nothing_lists_it(tmp_path: Path) -> 
         (source / name).write_text("# new", encoding="utf-8")
     shipped = zipfile.ZipFile(built_wheel(source, tmp_path)).namelist()
     assert {added[0], f"movierec_bench/{added[1]}"} <= set(shipped)
+
+
+def test_the_docker_image_gets_what_a_wheel_is_built_of() -> None:
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    copied = {source for line in lines if line.startswith("COPY ") for source in line.split()[1:-1]}
+    assert copied == {*BUILT_OF, "constraints.txt", "movierec_bench", "recbole_configs"}
+    assert all((ROOT / source).exists() for source in copied)
+    assert any("--no-deps recbole==1.2.1" in line for line in lines)
 
 
 def test_numpy2s_requirements_are_setup_cfgs_for_python_3_12() -> None:

@@ -32,6 +32,7 @@ class Job:
         refit: whether to train again on every row and submit.
         fingerprint: what the fit depends on.
         keep_model: whether the refitted model itself is stored.
+        device: where PyTorch trains; None: a GPU if there is one.
         kept: the status of a fit that stands, so that only the refit is due; None: start afresh.
     """
 
@@ -44,6 +45,7 @@ class Job:
     refit: bool
     fingerprint: str
     keep_model: bool = False
+    device: Optional[str] = None
     kept: Optional[Status] = None
 
     @property
@@ -62,11 +64,12 @@ def make_job(
     filters: str,
     refit: bool,
     keep_model: bool = False,
+    device: Optional[str] = None,
 ) -> Job:
     """The job of one model, with what its fit depends on and the earlier fit that still stands, if one does."""
     depends_on = [entry.fingerprint(), manifest.data_hash, manifest.protocol_hash, seed, filters]
     fingerprint = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
-    job = Job(entry, dataset, run_folder.path, seed, budget, filters, refit, fingerprint, keep_model)
+    job = Job(entry, dataset, run_folder.path, seed, budget, filters, refit, fingerprint, keep_model, device)
     return replace(job, kept=_kept_fit(job))
 
 

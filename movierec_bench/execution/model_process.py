@@ -54,7 +54,7 @@ def bench_model(job: Job, send: Send) -> None:
         split = read_split(RunFolder(job.run).split).in_order_of(data.interactions, data.vocabulary)
     status = job.kept
     with scratch_folder() as scratch:
-        settings = FitSettings(seed=job.seed, scratch=scratch, budget=job.budget)
+        settings = FitSettings(seed=job.seed, scratch=scratch, budget=job.budget, device=job.device)
         if status is None:
             with clock.phase("fit"):
                 train = Interactions.from_rows(split.fitted("valid"), data.vocabulary)
@@ -150,6 +150,7 @@ def _score(job: Job, data: AtomicData, split: Split, fitted: Fitted) -> Status:
     return replace(
         status_of(job, BUDGET if fitted.out_of_budget else DONE),
         fit_out_of_budget=fitted.out_of_budget,
+        device=str(fitted.config["device"]),
         epochs=len(fitted.epochs) or None,
         best_epoch=fitted.best_epoch,
         stage_epochs=fitted.stage_epochs,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from movierec_bench.errors import ConfigError
+from movierec_bench.execution.devices import check_device
 from movierec_bench.execution.jobs import Job, forget, is_due, make_job, status_of
 from movierec_bench.execution.model_process import Phase, bench_model
 from movierec_bench.execution.processes import Ended, Task, run_tasks, usable_cpus
@@ -53,6 +54,7 @@ def run(
     tracking_uri: Optional[str] = None,
     no_track: bool = False,
     keep_models: bool = False,
+    device: Optional[str] = None,
 ) -> Board:
     """Train, rank, score, refit and submit models under one protocol; what is finished already is kept.
 
@@ -80,13 +82,16 @@ def run(
         tracking_uri: the MLflow server or database to track in. None: ``MLFLOW_TRACKING_URI``, or else
             ``out/mlflow.db``. One that is down costs no result; `track` uploads later.
         no_track: leave MLflow alone, as does the environment's ``MOVIEREC_BENCH_TRACK=0``.
+        device: where PyTorch trains: cpu, cuda, cuda:N or mps. None: the first GPU that PyTorch sees, or else the
+            processor; several ``workers`` on one GPU must be asked for by naming it.
         keep_models: store each refitted model too, for `recommend`, `load` and MLflow.
 
     Returns:
         The board of the run folder, also written there as leaderboard.csv, .md and .html.
 
     Raises:
-        ConfigError: an unknown model, flag value or YAML key; another run is using the folder; or no cluster
+        ConfigError: an unknown model, flag value or YAML key; a device that is not there; another run is using the
+            folder; or no cluster
             answers, or one of its nodes has other versions than this machine.
         DataError: no such data set, or the folder holds a run of other data or another protocol.
     """
@@ -97,6 +102,7 @@ def run(
     check_positive("--workers", workers)
     check_positive("--budget", budget)
     check_positive("--timeout", timeout)
+    check_device(device, workers, on_cluster=ray is not None)
     if keep_models and no_refit:
         raise ConfigError("--keep-models keeps the refitted model, and --no-refit makes none; leave one of them out")
     rules = protocol_of(configs, protocol)
@@ -107,7 +113,7 @@ def run(
         _check_filters(filters, manifest.lacking.split(","), folder.name)
         able = [entry.without(manifest.lacking.split(",")) for entry in entries]
         jobs = [
-            make_job(entry, run_folder, folder, manifest, seed, budget, filters, not no_refit, keep_models)
+            make_job(entry, run_folder, folder, manifest, seed, budget, filters, not no_refit, keep_models, device)
             for entry in able
         ]
         with tracker(run_folder, tracking_uri, no_track) as tracking:

@@ -84,6 +84,8 @@ def _assign_filled_columns() -> None:
         return
     from recbole.data.dataset import dataset as module
 
+    if module.Dataset._fill_nan.__code__.co_filename != module.__file__:
+        return  # done before
     for name in ("_load_feat", "_fill_nan"):
         lines = inspect.getsource(getattr(module.Dataset, name))
         mended = re.sub(r"(\w+\[field\])\.fillna\((.*), inplace=True\)", r"\1 = \1.fillna(\2)", lines)

@@ -7,7 +7,7 @@ import inspect
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import torch
 from recbole.config import Config
@@ -38,6 +38,7 @@ class BenchConfig(Config):
         return config_dict
 
     def _init_device(self) -> None:
+        asked = self.final_config_dict.get("device")
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         torch.cuda.is_available()  # CUDA looks at the variable once: now, while it holds what the caller set
         super()._init_device()
@@ -45,21 +46,27 @@ class BenchConfig(Config):
             os.environ.pop("CUDA_VISIBLE_DEVICES", None)
         else:
             os.environ["CUDA_VISIBLE_DEVICES"] = visible
+        if asked is not None:
+            self.final_config_dict["device"] = torch.device(asked)
 
 
-def build_config(entry: ModelEntry, seed: int, scratch: Path) -> Config:
+def build_config(entry: ModelEntry, seed: int, scratch: Path, device: Optional[str] = None) -> Config:
     """The Config a model is built with.
 
     Args:
         entry: the catalogued model.
         seed: seed of everything random in the model.
         scratch: folder for whatever RecBole insists on writing (``saved/``, ``log/``).
+        device: where PyTorch puts the model, such as ``cpu`` or ``cuda:1``; None: RecBole's choice, a GPU if there is
+            one.
 
     Raises:
         ConfigError: a key of ours did not survive RecBole's processing, or has a value RecBole refuses.
     """
     model_class = load_model_class(entry)
     settings = {**entry.parameters, **_fixed_settings(model_class, seed, scratch)}
+    if device is not None:
+        settings["device"] = device
     try:
         # RecBole completes nested dictionaries in place; the entry must stay as it was.
         config = BenchConfig(model=model_class, dataset=_DATASET, config_dict=_deep_copy(settings))
@@ -159,8 +166,8 @@ def _fixed_settings(model_class: Any, seed: int, scratch: Path) -> dict[str, Any
 def _check_survived(entry: ModelEntry, settings: Mapping[str, Any], config: Config) -> None:
     for key, wanted in settings.items():
         found = config[key]
-        if key in ("eval_args", "data_path") or _same(wanted, found):
-            continue  # RecBole completes these two
+        if key in ("eval_args", "data_path", "device") or _same(wanted, found):
+            continue  # RecBole completes the first two, `BenchConfig` makes the third a torch.device
         if key == "train_neg_sample_args" and wanted is None and found["distribution"] == "none":
             continue  # RecBole's way of writing that no negatives are drawn
         raise ConfigError(

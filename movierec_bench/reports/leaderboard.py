@@ -63,7 +63,7 @@ if TYPE_CHECKING:  # half a second to import
 
 logger = logging.getLogger(__name__)
 
-FILTER = "filter"
+FILTER, DEVICE = "filter", "device"
 MAY_BE_BEST = "may_be_best"  # "yes" or "no" for every model that was compared
 YES, NO = "yes", "no"
 
@@ -73,7 +73,7 @@ BOARD_STATES = (*STATES, UNFINISHED, STALE)
 BOARD_FAMILIES = (*FAMILIES, ENSEMBLE)
 
 _COUNTS = (PLACE, USERS, MISSING_USERS, EPOCHS)
-_TEXTS = (MODEL, FAMILY, SOURCE, STATUS, ERROR, FILTER, MAY_BE_BEST)
+_TEXTS = (MODEL, FAMILY, SOURCE, STATUS, ERROR, FILTER, DEVICE, MAY_BE_BEST)
 _FRACTIONS = (*METRICS, CI_LOW, CI_HIGH, COVERAGE)
 _BEST_FIRST = (*METRICS, CI_LOW, CI_HIGH, COVERAGE)  # sorted from the largest; all others from the smallest
 # Columns that the terminal always shows in some form; NDCG gives its place to another one that the board is sorted by.
@@ -90,6 +90,7 @@ _ON_TERMINAL = (
     PEAK_RSS,
     ERROR,
 )
+_PROCESSOR = "cpu"
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -98,8 +99,8 @@ class Board:
     """The models of one run, best first.
 
     Args:
-        table: one row a model, ``schema.BOARD_COLUMNS`` and then the filter, the p-value of being among the best, and
-            whether the model may be the best.
+        table: one row a model, ``schema.BOARD_COLUMNS`` and then the filter, the device, the p-value of being
+            among the best, and whether the model may be the best.
         tests: each placed model beside ``best``: model, difference with its interval, p_best.
         best: the model in first place; None where no model was scored.
         manifest: what the run rests on.
@@ -257,7 +258,7 @@ def build_board(run: RunFolder) -> Board:
     """
     manifest = run.read_manifest()
     folders = run.models() + run.ensembles()
-    table = _placed(pd.DataFrame([_row(run, folder) for folder in folders], columns=[*BOARD_COLUMNS, FILTER]))
+    table = _placed(pd.DataFrame([_row(run, folder) for folder in folders], columns=[*BOARD_COLUMNS, FILTER, DEVICE]))
     placed = table.loc[table[PLACE].notna(), MODEL].tolist()
     best = placed[0] if placed else None
     compared = _compared({folder.name: folder for folder in folders}, placed, manifest.seed)
@@ -297,6 +298,7 @@ def _status_row(status: Status) -> dict[str, Any]:
         EPOCHS: status.epochs,
         ERROR: status.error,
         FILTER: status.filter,
+        DEVICE: status.device,
     }
     scored = {USERS: status.users, MISSING_USERS: status.missing_users, **status.metrics}
     return {**row, **scored} if status.metrics else row
@@ -437,6 +439,8 @@ def _verdict(board: Board) -> list[str]:
 
 
 def _reasons(table: pd.DataFrame) -> list[str]:
-    """One line for each model that has something to explain."""
+    """One line for each model that has something to explain, and one for each device besides the processor."""
     explained = table[table[ERROR] != ""]
-    return [f"{model}: {error.splitlines()[0]}" for model, error in zip(explained[MODEL], explained[ERROR])]
+    reasons = [f"{model}: {error.splitlines()[0]}" for model, error in zip(explained[MODEL], explained[ERROR])]
+    others = table[~table[DEVICE].isin(("", _PROCESSOR))].groupby(DEVICE)[MODEL]
+    return [*reasons, *(f"trained on {device}: {', '.join(models)}" for device, models in others)]

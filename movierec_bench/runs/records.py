@@ -84,6 +84,7 @@ class Status:
         filter: the candidate filter in force; None for none.
         seed: seed of everything random in the model; None in folders of before.
         versions: package name to version, and Python's, where the model was trained.
+        device: where PyTorch had the model, such as ``cpu`` or ``cuda``; None where not recorded.
         threads: threads that its numerical libraries used; None where not recorded.
         code_hash: hash of the model's own source; None for a mix, and in folders of before.
         reads: settings that the model's training looked up, some of which stand in no YAML of its own; sorted.
@@ -114,6 +115,7 @@ class Status:
     filter: Optional[str] = None
     seed: Optional[int] = None
     versions: dict[str, str] = field(default_factory=dict)
+    device: Optional[str] = None
     threads: Optional[int] = None
     code_hash: Optional[str] = None
     reads: tuple[str, ...] = ()

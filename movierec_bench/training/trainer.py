@@ -36,12 +36,14 @@ class FitSettings:
         budget: seconds of training, validations included; the epoch in hand then breaks off, but what a scheme of
             stages needs before its model can rank is finished. None: no limit.
         epochs: exactly so many epochs, without validation (a refit). None: the YAML's ``epochs``, with early stopping.
+        device: see `build_config`.
     """
 
     seed: int
     scratch: Path
     budget: Optional[float] = None
     epochs: Optional[int] = None
+    device: Optional[str] = None
 
 
 @dataclass
@@ -89,7 +91,7 @@ def fit(
         ConfigError: settings the model refuses.
     """
     seed_everything(settings.seed)
-    config = build_config(entry, settings.seed, settings.scratch)
+    config = build_config(entry, settings.seed, settings.scratch, device=settings.device)
     dataset = build_dataset(config, data, train)
     model = build_model(entry, config, dataset)
     fitted = Fitted(entry, model, config, dataset.item_feat, known=np.diff(train.indptr) > 0)

@@ -108,6 +108,7 @@ class _Told:
     seed: int
     budget: Optional[float]
     threads: int
+    device: Optional[str]
 
 
 def run_trials(
@@ -121,6 +122,7 @@ def run_trials(
     retries: int,
     seed: int,
     budget: Optional[float],
+    device: Optional[str],
     on_trial: Callable[[Trial], None],
 ) -> None:
     """Run trials of one model; each is handed on as soon as it is over, whatever becomes of the others.
@@ -136,9 +138,10 @@ def run_trials(
         retries: times that a trial starts again, elsewhere if need be, after its process or its machine died.
         seed: seed of everything random in the model, the same for every trial.
         budget: seconds of training a trial gets; None: no limit.
+        device: where PyTorch puts the model; see `build_config`.
         on_trial: called in this process with every trial that is over.
     """
-    told = _Told(entry, rows, seed, budget, resources.threads)
+    told = _Told(entry, rows, seed, budget, resources.threads, device)
     scheduler = _Scheduler(most_epochs=int(entry.parameters.get("epochs", GRACE_EPOCHS)))
     for trial in finished:
         scheduler.remember(trial)
@@ -187,7 +190,7 @@ def _train(config: Mapping[str, Any], told: _Told) -> None:
         entry = told.entry.with_parameters(config["trial"]["parameters"])
         validate = validator(rows.valid, rows.seen, rows.data)
         with scratch_folder() as scratch:
-            settings = FitSettings(seed=told.seed, scratch=scratch, budget=told.budget)
+            settings = FitSettings(seed=told.seed, scratch=scratch, budget=told.budget, device=told.device)
             fitted = fit(entry, rows.data, rows.train, settings, validate, on_epoch)
             if entry.trainer == "closed_form":
                 best = validate(fitted)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -18,6 +18,7 @@ from rich.table import Table
 from movierec_bench.data.atomic import read_atomic
 from movierec_bench.data.split import read_known, read_part
 from movierec_bench.errors import ConfigError, DataError
+from movierec_bench.execution.devices import check_device, every_gpu_visible
 from movierec_bench.execution.processes import usable_cpus
 from movierec_bench.execution.ray_cluster import connected, has_room, in_words
 from movierec_bench.notebook import in_notebook, table_html, text_html
@@ -127,6 +128,7 @@ def tune(
     quiet: bool = False,
     tracking_uri: Optional[str] = None,
     no_track: bool = False,
+    device: Optional[str] = None,
 ) -> Tuned:
     """Search parameters with Ray Tune: the default ones and ``samples`` others, measured on the validation rows.
 
@@ -147,6 +149,8 @@ def tune(
         protocol: another protocol than protocol.yaml names: competition, random, last, ratio, halves.
         atomic: folder of the converted data sets.
         configs: a folder laid out like ``recbole_configs`` whose files win over the packaged ones.
+        device: where PyTorch trains: cpu, cuda, cuda:N or mps. None: the first GPU that PyTorch sees, or else the
+            processor; several ``workers`` on one GPU must be asked for by naming it.
         fresh: forget the earlier trials of these models.
         quiet: no progress bars, also on a terminal.
         tracking_uri: the MLflow server or database to track in. None: ``MLFLOW_TRACKING_URI``, or else ``mlflow.db``
@@ -157,7 +161,7 @@ def tune(
         One record a model; ``out/<dataset>/configs`` holds the best parameters of each.
 
     Raises:
-        ConfigError: an unknown model, flag value or YAML key; a model that has no search space; a cluster that
+        ConfigError: an unknown model, flag value, device or YAML key; a model that has no search space; a cluster that
             cannot be reached or has no room for a trial; or another search is using the folder.
         DataError: no such data set, or the folder holds trials on other data or under another protocol.
     """
@@ -166,6 +170,7 @@ def tune(
     for flag, value in (("--samples", samples), ("--budget", budget), ("--workers", workers)):
         check_positive(flag, value)
     spaces = {entry.name: load_space(entry, folders) for entry in entries}
+    check_device(device, workers, on_cluster=ray is not None)
     rules = protocol_of(configs, protocol)
     source = find_dataset(atomic, dataset)
     folder = RunFolder(Path(out) / source.name)
@@ -183,7 +188,7 @@ def tune(
             default = {name: entry.parameters[name] for name in spaces[entry.name].domains}
             searches.append(_Search(entry, [default, *drawn], trial_folder, seed, budget))
         with tracker(folder, tracking_uri, no_track) as tracking:
-            _run_searches(searches, source, folder, workers, ray, quiet, tracking)
+            _run_searches(searches, source, folder, workers, ray, device, quiet, tracking)
             found = [_write(search, folder, folders, command) for search in searches]
     again: dict[str, Any] = {
         "models": [model.model for model in found if model.config],
@@ -272,6 +277,7 @@ def _run_searches(
     folder: RunFolder,
     workers: Optional[int],
     address: Optional[str],
+    device: Optional[str],
     quiet: bool,
     tracking: Tracker,
 ) -> None:
@@ -281,7 +287,8 @@ def _run_searches(
     data = read_atomic(source)
     train, valid = (read_part(folder.split, name) for name in ("train", "valid"))
     at_once = workers if workers is not None or address is not None else 1
-    with connected(address, cpus=usable_cpus()):
+    sight = every_gpu_visible() if address is None and device is not None else nullcontext()
+    with sight, connected(address, cpus=usable_cpus()):
         import ray
 
         from movierec_bench.tuning.ray_tune import SearchRows, run_trials
@@ -298,16 +305,17 @@ def _run_searches(
                         finished=search.trials,
                         rows=shared,
                         folder=search.folder,
-                        resources=_resources(search.entry, at_once, address),
+                        resources=_resources(search.entry, at_once, address, device),
                         workers=at_once,
                         retries=0 if address is None else _NODES_LOST,
                         seed=search.seed,
                         budget=search.budget,
+                        device=device,
                         on_trial=progress.over,
                     )
 
 
-def _resources(entry: ModelEntry, workers: Optional[int], address: Optional[str]) -> Any:
+def _resources(entry: ModelEntry, workers: Optional[int], address: Optional[str], device: Optional[str]) -> Any:
     """What a trial asks for: the YAML's resources on a cluster, an equal share of this machine without one."""
     import ray
 
@@ -315,7 +323,7 @@ def _resources(entry: ModelEntry, workers: Optional[int], address: Optional[str]
 
     if address is None:
         there, share = ray.cluster_resources(), workers or 1
-        gpus = min(1, there.get("GPU", 0) / share) if entry.trainer == "epochs" else 0
+        gpus = min(1, there.get("GPU", 0) / share) if entry.trainer == "epochs" and device is None else 0
         return Resources(max(1, there["CPU"] // share), gpus)
     if not has_room(entry.resources):
         raise ConfigError(
