@@ -11,7 +11,7 @@ import yaml
 
 import movierec_bench as mb
 from movierec_bench.schema import FAMILIES, MAIN_METRIC
-from movierec_bench.settings.catalog import ModelEntry
+from movierec_bench.settings.catalog import CLOSED_GROUPS, ModelEntry
 from site_builder.boards import Place, recorded_places
 
 HERE = Path(__file__).parent
@@ -95,10 +95,12 @@ def _page(entry: ModelEntry, places: list[Place], published: Mapping[str, list[s
     facts = {
         "Family": entry.family,
         "From": _SOURCES.get(entry.source, entry.source),
-        "Groups": ", ".join([*_named_groups(entry), entry.family, "all"]),
+        "Groups": ", ".join([*_named_groups(entry), *(group for group in entry.groups if group in CLOSED_GROUPS)]),
         "Trains": _TRAINS.get(entry.trainer, entry.trainer),
         "Reads to rank": _READS.get(entry.history, entry.history),
     }
+    if entry.bases:
+        facts["Variant of"] = "[{0}]({0}.md), from which it takes what it does not set".format(next(iter(entry.bases)))
     if entry.needs:
         facts["Cannot run here"] = f"needs {entry.needs}"
     lines = [f"# {entry.name}", "", entry.summary, "", "| | |", "|---|---|"]
@@ -138,7 +140,10 @@ def _parameters(entry: ModelEntry) -> list[str]:
         lines += [f"| `{key}` | `{_cell(value)}` | {_cell(comment)} |" for key, value, comment in written]
     shared = sorted(set(entry.parameters) - {key for key, _, _ in written})
     if shared:
-        lines += ["", "From `recbole_configs/common.yaml`, for every model that trains by epochs: "]
+        if entry.bases:
+            lines += ["", f"From {next(iter(entry.bases))}, its base: "]
+        else:
+            lines += ["", "From `recbole_configs/common.yaml`, for every model that trains by epochs: "]
         lines += [", ".join(f"`{key}: {entry.parameters[key]}`" for key in shared) + "."]
     space = entry.path.parent.parent / "tune" / entry.path.name
     if space.is_file():
@@ -165,7 +170,7 @@ def _class_text(entry: ModelEntry) -> list[str]:
 def _written_parameters(text: str) -> list[tuple[str, str, str]]:
     """Return (key, value, comment) of every top-level line of a YAML that is not its catalogue block."""
     matches = [_PARAMETER.match(line) for line in text.splitlines() if line and not line.startswith("#")]
-    return [(m["key"], m["value"], m["comment"] or "") for m in matches if m and m["key"] != "catalog"]
+    return [(m["key"], m["value"], m["comment"] or "") for m in matches if m and m["key"] not in ("catalog", "base")]
 
 
 def _named_groups(entry: ModelEntry) -> list[str]:

@@ -21,7 +21,9 @@ BUDGET = 5
 def board(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, pd.DataFrame]:
     folder = tmp_path_factory.mktemp("every")
     write_atomic(planted_competition(n_users=120, n_movies=80), folder / "atomic_data", "planted")
-    made = run(models="all", atomic=folder / "atomic_data", out=folder / "runs", budget=BUDGET, workers=2, quiet=True)
+    made = run(
+        models="all,variants", atomic=folder / "atomic_data", out=folder / "runs", budget=BUDGET, workers=2, quiet=True
+    )
     return RunFolder(folder / "runs" / "planted"), made.to_frame().set_index("model")
 
 

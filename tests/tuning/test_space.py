@@ -204,3 +204,35 @@ def test_rows_for_trials_hold_no_row_but_those_given(planted: AtomicData) -> Non
     assert len(shared.data.interactions) == 0
     assert sorted(shared.train.time) == sorted(rows["time"].iloc[:100])
     assert len(planted.interactions) > 150, "the caller's data set keeps its rows"
+
+
+# -- variants, and what a parameter may be -------------------------------------------------------
+
+
+def test_a_variant_is_searched_as_its_base_but_for_what_it_sets(tmp_path: Path) -> None:
+    base = load_space(CATALOG["BERT4Rec"], ConfigFolders())
+    space = load_space(CATALOG["BERT4Rec_sum"], ConfigFolders())
+    assert space.domains == {name: domain for name, domain in base.domains.items() if name != "inference"}
+    own_space = space_of(tmp_path, "learning_rate: {uniform: [0.1, 0.2]}", model="BERT4Rec_sum")
+    assert set(own_space.domains) == {"learning_rate"}
+
+
+def test_a_variant_of_which_everything_searched_is_set_says_so(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "EASE_heavy.yaml").write_text("base: EASE\nreg_weight: 5000.0\n")
+    with pytest.raises(ConfigError, match=r"reg_weight alone, which the variant EASE_heavy sets.*EASE_heavy.yaml"):
+        load_space(load_catalog(tmp_path)["EASE_heavy"], ConfigFolders(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("embedding_size: {int: [0, 16]}", "line 1: BPR: embedding_size is 0; expected an integer >= 1"),
+        ("learning_rate: {uniform: [0.0, 0.1]}", "BPR: learning_rate is 0.0; expected a number > 0"),
+        ("embedding_size: {uniform: [8, 16]}", "expected int or log_int, as it takes whole numbers"),
+        ("learner: {choice: [adam, adamm]}", "BPR: learner is 'adamm'; expected one of adam, adamw"),
+    ],
+)
+def test_a_space_lies_within_what_a_parameter_may_be(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        space_of(tmp_path, text)
