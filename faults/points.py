@@ -209,6 +209,7 @@ def _label(path: str) -> str:
     label = os.path.relpath(path, _state.root)
     label = re.sub(r"\b[0-9a-f]{32}\b", "<id>", label)
     label = re.sub(r"movierec_bench-\w+", "movierec_bench-<id>", label)
+    label = re.sub(r"\.\d+-[0-9a-f]{12}\.(tmp|new|old)\b", r".<id>.\1", label)
     return re.sub(r"\.\d+\.tmp|(?<=\.)\w{8,}(?=\.tmp)", ".<id>.tmp", label)
 
 

@@ -41,6 +41,10 @@ TIME_FIELD = "timestamp"
 LABEL_FIELD = "label"
 HEAD_FIELD, RELATION_FIELD, TAIL_FIELD, ENTITY_FIELD = "head_id", "relation_id", "tail_id", "entity_id"
 
+# Raised by one with every line "[scores]" of the CHANGELOG that is not about `ensemble`: results of an earlier version
+# are redone, as they would not be the same today.
+SCORES_VERSION = 16
+
 # -- the board --------------------------------------------------------------------------------
 K = 10  # movies a user is given
 STORED_K = 100  # movies a user is kept in topk_*.parquet, for mixes

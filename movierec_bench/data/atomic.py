@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -33,6 +30,7 @@ from movierec_bench.data.competition import recbole_columns
 from movierec_bench.data.delimited import DelimitedText, problem, read_bytes
 from movierec_bench.data.json_text import parse_json
 from movierec_bench.data.log_columns import read_columns
+from movierec_bench.data.replacing import recover, replaced_when_complete
 from movierec_bench.data.source_data import SourceData, unite_movies
 from movierec_bench.data.vocabulary import Vocabulary
 from movierec_bench.errors import ConfigError
@@ -57,7 +55,6 @@ __all__ = [
     "encode_token",
     "movie_entity",
     "read_atomic",
-    "replaced_when_complete",
     "write_atomic",
 ]
 
@@ -160,6 +157,8 @@ def read_atomic(folder: Path) -> AtomicData:
     """
     folder = Path(folder)
     name = folder.resolve().name
+    if not folder.exists():
+        recover(folder)  # an earlier conversion may have been killed just before the end
     if not (folder / f"{name}.inter").is_file():
         found, expected = f"{name}.inter is missing", "a folder NAME with NAME.inter and its companions"
         raise problem(str(folder), found, expected, "make them with `python -m movierec_bench convert`")
@@ -288,7 +287,16 @@ def check_target(out: Path, name: str) -> None:
 
 
 def _replaceable(target: Path) -> bool:
-    return target.is_dir() and ((target / MANIFEST).is_file() or not any(target.iterdir()))
+    """Whether the folder is empty or one that `convert` made, and not for example a run, which has a manifest too."""
+    if not target.is_dir():
+        return False
+    if not (target / MANIFEST).is_file():
+        return not any(target.iterdir())
+    try:
+        manifest = json.loads(read_bytes(target / MANIFEST).decode("utf-8"))
+    except ValueError:  # damaged; it has an atomic file beside it if it was convert's
+        return (target / f"{target.resolve().name}.inter").is_file()
+    return isinstance(manifest, dict) and {"format", "sha256"} <= set(manifest)
 
 
 def _unwritable(target: Path, error: OSError) -> ConfigError:
@@ -296,25 +304,3 @@ def _unwritable(target: Path, error: OSError) -> ConfigError:
         f"{target} cannot be written ({error.strerror}); expected room and permission to write there; "
         "free it, or give another folder as --out"
     )
-
-
-@contextmanager
-def replaced_when_complete(target: Path) -> Iterator[Path]:
-    """A new empty folder beside ``target`` that takes its place at the end; after an error nothing has changed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    stamp = uuid.uuid4().hex
-    fresh = target.with_name(f".{target.name}.{stamp}.new")
-    retired = target.with_name(f".{target.name}.{stamp}.old")
-    fresh.mkdir()
-    try:
-        yield fresh
-        if target.exists():
-            target.rename(retired)
-        fresh.rename(target)
-    except BaseException:
-        if retired.exists() and not target.exists():
-            retired.rename(target)
-        raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(retired, ignore_errors=True)

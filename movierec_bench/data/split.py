@@ -7,7 +7,6 @@ end of the log and how many are drawn from what is left. What nobody took trains
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,9 @@ from typing import Optional
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
+from movierec_bench.data.replacing import replaced_when_complete
 from movierec_bench.data.vocabulary import Vocabulary
 from movierec_bench.errors import DataError
 from movierec_bench.schema import INTERACTION_COLUMNS, ITEM, TIME, USER
@@ -186,17 +187,15 @@ def drawn_once(interactions: pd.DataFrame, protocol: Protocol) -> np.ndarray:
 
 
 def write_split(split: Split, folder: Path) -> None:
-    """Writes ``train.parquet``, ``valid.parquet`` and ``test.parquet``, each under a temporary name first.
+    """Writes ``train.parquet``, ``valid.parquet`` and ``test.parquet`` (and ``shown.parquet``): all of them, or none.
 
     Args:
         split: What to write.
-        folder: Made if it does not exist.
+        folder: An earlier one of that name is replaced.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (*_FILES, *([_SHOWN] if split.shown is not None else [])):
-        unfinished = folder / f"{name}.parquet.part"
-        getattr(split, name).to_parquet(unfinished, index=False)
-        os.replace(unfinished, folder / f"{name}.parquet")
+    with replaced_when_complete(folder) as fresh:
+        for name in (*_FILES, *([_SHOWN] if split.shown is not None else [])):
+            getattr(split, name).to_parquet(fresh / f"{name}.parquet", index=False)
 
 
 def read_split(folder: Path) -> Split:
@@ -207,6 +206,17 @@ def read_split(folder: Path) -> Split:
     """
     train, valid, test = (read_part(folder, name) for name in _FILES)
     return Split(train=train, valid=valid, test=test, shown=_read_shown(folder))
+
+
+def held_out_rows(folder: Path) -> dict[str, int]:
+    """How many rows "valid" and "test" hold, without reading them. Raises DataError as `read_part` does."""
+    counts = {}
+    for name in _FILES[1:]:
+        try:
+            counts[name] = int(pq.read_metadata(folder / f"{name}.parquet").num_rows)
+        except (OSError, ValueError):
+            counts[name] = len(read_part(folder, name))  # which says what is wrong
+    return counts
 
 
 def read_known(folder: Path) -> pd.DataFrame:

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
+import platform
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 import pandas as pd
 
 from movierec_bench.data.atomic import AtomicData, read_atomic
 from movierec_bench.data.split import Split, read_split
+from movierec_bench.errors import DataError
 from movierec_bench.execution.jobs import Job, status_of
 from movierec_bench.execution.processes import Send
 from movierec_bench.execution.scratch import scratch_folder
 from movierec_bench.reports.submission import write_submission
 from movierec_bench.runs.files import write_csv, write_parquet, write_yaml
 from movierec_bench.runs.folder import RunFolder
-from movierec_bench.runs.records import BUDGET, DONE, Fingerprint, Seconds, Status
+from movierec_bench.runs.opening import package_versions
+from movierec_bench.runs.publishing import seal
+from movierec_bench.runs.records import BUDGET, DONE, SUBMISSION, Fingerprint, Seconds, Status, StoredFile
 from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, K
+from movierec_bench.settings.catalog import ModelEntry
+from movierec_bench.settings.protocol import TRAIN_AND_VALID
 
 if TYPE_CHECKING:  # torch and RecBole take seconds to import; only the models' processes need them
     from movierec_bench.ranking.top_k import Candidates
-    from movierec_bench.training.trainer import Fitted
-logger = logging.getLogger(__name__)
+    from movierec_bench.training.trainer import FitSettings, Fitted
 
 
 @dataclass(frozen=True)
@@ -39,57 +43,97 @@ class Phase:
 
 
 def bench_model(job: Job, send: Send) -> None:
-    """One model through the whole line: split, train, rank, score; then refit on every row, rank, submit.
+    """One model through the whole line: split, train, validate; train again and test; train on every row, submit.
 
-    Runs in the model's own process and leaves its results in the model's folder. Sends a `Phase` and an
+    Runs in the model's own process and leaves its results in the model's staged folder. Sends a `Phase` and an
     `EpochRecord` as they come.
+
+    Raises:
+        DataError: the data set is another one than the run's by now.
     """
     from movierec_bench.data.interactions import Interactions
     from movierec_bench.evaluation.validation import validator
+    from movierec_bench.recbole_backend.settings_read import settings_read
     from movierec_bench.training.trainer import FitSettings, fit
 
+    job = replace(job, budget=job.seconds_a_fit(time.time()))
     clock = _Clock(send, job.kept)
     with clock.phase("load"):
-        data = read_atomic(job.dataset)
-        split = read_split(RunFolder(job.run).split).in_order_of(data.interactions, data.vocabulary)
+        data, split = _load(job)
     status = job.kept
     with scratch_folder() as scratch:
         settings = FitSettings(seed=job.seed, scratch=scratch, budget=job.budget, device=job.device)
         if status is None:
-            with clock.phase("fit"):
-                train = Interactions.from_rows(split.fitted("valid"), data.vocabulary)
-                seen, seen_rows = train, split.seen("valid")
-                if split.shown is not None:
-                    seen = Interactions.from_rows(seen_rows, data.vocabulary)
-                validate = validator(split.valid, seen, data, _allowed(job, data, seen_rows))
-                fitted = fit(job.entry, data, train, settings, validate, send)
+            with settings_read() as reads:
+                with clock.phase("fit"):
+                    train = Interactions.from_rows(split.fitted("valid"), data.vocabulary)
+                    seen, seen_rows = train, split.seen("valid")
+                    if split.shown is not None:
+                        seen = Interactions.from_rows(seen_rows, data.vocabulary)
+                    validate = validator(split.valid, seen, data, _allowed(job, data, seen_rows))
+                    fitted = fit(job.entry, data, train, settings, validate, send)
+                with clock.phase("rank"):
+                    _store_ranking(job, data, fitted, "valid", seen=split.seen("valid"), users=split.valid)
+            status = _store_fit(job, fitted)
+            if job.test_fit == TRAIN_AND_VALID:
+                del fitted  # the next fit needs the memory
+                with clock.phase("test_fit"):
+                    train = Interactions.from_rows(split.fitted("test"), data.vocabulary)
+                    fitted = fit(_same_stages(job, status), data, train, _same_epochs(settings, status), on_epoch=send)
+                status = replace(status, fit_out_of_budget=status.fit_out_of_budget or fitted.out_of_budget)
             with clock.phase("rank"):
-                _store_ranking(job, data, fitted, "valid", seen=split.seen("valid"), users=split.valid)
                 _store_ranking(job, data, fitted, "test", seen=split.seen("test"), users=split.test)
+            del fitted
             with clock.phase("score"):
-                status = _score(job, data, split, fitted)
-            _store_fit(job, fitted, replace(status, seconds=clock.seconds, peak_rss_mb=peak_rss_mb()))
-            del fitted  # the refit needs the memory
+                status = _scored(job, data, split, status)
+            fingerprint = Fingerprint(fit=job.fingerprint(reads))
+            status = replace(status, reads=tuple(sorted(reads)), fingerprint=fingerprint, **clock.measured())
+            seal(job.staged, status)
+        refit_out_of_budget = False
         if job.refit:
             every_row = split.seen("full")
             with clock.phase("refit"):
                 rows = Interactions.from_rows(every_row, data.vocabulary)
-                refit_settings = replace(settings, epochs=status.best_epoch)
-                same_stages = job.entry.with_parameters(status.stage_epochs)
-                refitted = fit(same_stages, data, rows, refit_settings, on_epoch=send)
+                fitted = fit(_same_stages(job, status), data, rows, _same_epochs(settings, status), on_epoch=send)
             with clock.phase("submit"):
-                _store_ranking(job, data, refitted, "full", seen=every_row, users=every_row)
-                write_submission(RunFolder(job.run), job.entry.name, data)
+                _store_ranking(job, data, fitted, "full", seen=every_row, users=every_row)
+                write_submission(job.staged, job.staged.path / SUBMISSION, data)
                 if job.keep_model:
                     from movierec_bench.kept.model_folder import keep
 
-                    keep(job.folder.kept, refitted, data, rows, job.seed, job.filter)
-            status = replace(
-                status,
-                state=BUDGET if refitted.out_of_budget else status.state,
-                fingerprint=Fingerprint(job.fingerprint, job.fingerprint),
-            )
-        job.folder.write_status(replace(status, seconds=clock.seconds, peak_rss_mb=peak_rss_mb()))
+                    keep(job.staged.kept, fitted, data, rows, job.seed, job.filter)
+            refit_out_of_budget = fitted.out_of_budget
+            status = replace(status, fingerprint=Fingerprint(status.fingerprint.fit, status.fingerprint.fit))
+        state = BUDGET if status.fit_out_of_budget or refit_out_of_budget else DONE
+        status = replace(status, state=state, error=None, budget=job.budget, **clock.measured())
+        seal(job.staged, status, kept=_files_that_stay(job))
+
+
+def _load(job: Job) -> tuple[AtomicData, Split]:
+    data = read_atomic(job.dataset)
+    if data.data_hash != job.data_hash:
+        raise DataError(
+            f"{job.dataset} holds other data than the run (found {data.data_hash}, expected {job.data_hash}): it was "
+            "converted again meanwhile; convert the run's data again, or run with --fresh or another --out"
+        )
+    return data, read_split(RunFolder(job.run).split).in_order_of(data.interactions, data.vocabulary)
+
+
+def _files_that_stay(job: Job) -> dict[str, StoredFile]:
+    """Those of a fit that was kept; a model that was kept of an earlier refit is not the new one's."""
+    files = job.kept.files if job.kept is not None else {}
+    model = f"{job.staged.kept.name}/"
+    return {name: file for name, file in files.items() if not (job.refit and name.startswith(model))}
+
+
+def _same_stages(job: Job, status: Status) -> ModelEntry:
+    """The model with as many epochs of each stage as its fit had."""
+    return job.entry.with_parameters(status.stage_epochs)
+
+
+def _same_epochs(settings: FitSettings, status: Status) -> FitSettings:
+    """The settings of a fit without validation: as many epochs as were best."""
+    return replace(settings, epochs=status.best_epoch)
 
 
 def peak_rss_mb() -> float:
@@ -106,18 +150,23 @@ def peak_rss_mb() -> float:
 
 
 class _Clock:
-    """Measures the phases of a model and announces them."""
+    """Measures the phases of a model and announces them; a phase that comes twice is counted together."""
 
     def __init__(self, send: Send, kept: Optional[Status]) -> None:
         self._send = send
-        self.seconds = kept.seconds if kept is not None else Seconds()
+        self._before = kept.seconds if kept is not None else Seconds()
+        self._now: dict[str, float] = {}
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         self._send(Phase(name))
         started = time.perf_counter()
         yield
-        self.seconds = replace(self.seconds, **{name: time.perf_counter() - started})
+        self._now[name] = self._now.get(name, 0.0) + time.perf_counter() - started
+
+    def measured(self) -> dict[str, Any]:
+        """What a status says of time and memory so far."""
+        return {"seconds": replace(self._before, **self._now), "peak_rss_mb": peak_rss_mb()}
 
 
 def _store_ranking(
@@ -130,7 +179,7 @@ def _store_ranking(
     history = Interactions.from_rows(seen, data.vocabulary)
     user_ix = np.unique(data.vocabulary.user_ix(users[USER].to_numpy()))
     best = fitted.rank(history, user_ix, STORED_K, _allowed(job, data, seen))
-    job.folder.write_topk(part, topk_frame(best, data.vocabulary))
+    job.staged.write_topk(part, topk_frame(best, data.vocabulary))
 
 
 def _allowed(job: Job, data: AtomicData, seen: pd.DataFrame) -> Optional[Candidates]:
@@ -140,13 +189,16 @@ def _allowed(job: Job, data: AtomicData, seen: pd.DataFrame) -> Optional[Candida
     return Filters.parse(job.filter).candidates(data.movies, seen, data.vocabulary)
 
 
-def _score(job: Job, data: AtomicData, split: Split, fitted: Fitted) -> Status:
-    from movierec_bench.evaluation.metrics import per_user, summarize
+def _store_fit(job: Job, fitted: Fitted) -> Status:
+    """Store what the validated fit was, and say it in a status, still without scores."""
+    import torch
 
-    topk = job.folder.read_topk("test", K)
-    scores = per_user(topk, split.test)
-    write_parquet(job.folder.per_user, scores)
-    summary = summarize(scores, topk, n_items=len(data.vocabulary.items), seed=job.seed)
+    write_yaml(job.staged.params, {**fitted.parameters, "seed": job.seed})
+    epochs = pd.DataFrame(
+        [dataclasses.astuple(record) for record in fitted.epochs],
+        columns=["epoch", "train_loss", f"valid_{MAIN_METRIC}", "seconds"],
+    )
+    write_csv(job.staged.epochs, epochs)
     return replace(
         status_of(job, BUDGET if fitted.out_of_budget else DONE),
         fit_out_of_budget=fitted.out_of_budget,
@@ -154,18 +206,23 @@ def _score(job: Job, data: AtomicData, split: Split, fitted: Fitted) -> Status:
         epochs=len(fitted.epochs) or None,
         best_epoch=fitted.best_epoch,
         stage_epochs=fitted.stage_epochs,
+        versions={"python": platform.python_version(), **package_versions()},
+        threads=torch.get_num_threads(),
+    )
+
+
+def _scored(job: Job, data: AtomicData, split: Split, status: Status) -> Status:
+    """The status with the scores of the stored test ranking."""
+    from movierec_bench.evaluation.metrics import per_user, summarize
+
+    topk = job.staged.read_topk("test", K)
+    scores = per_user(topk, split.test)
+    write_parquet(job.staged.per_user, scores)
+    summary = summarize(scores, topk, n_items=len(data.vocabulary.items), seed=job.seed)
+    return replace(
+        status,
+        state=BUDGET if status.fit_out_of_budget else DONE,
         users=summary.users,
         missing_users=summary.missing_users,
         metrics=summary.metrics,
     )
-
-
-def _store_fit(job: Job, fitted: Fitted, status: Status) -> None:
-    """Everything of the fit is on disk before the status that says so."""
-    write_yaml(job.folder.params, {**fitted.parameters, "seed": job.seed})
-    epochs = pd.DataFrame(
-        [dataclasses.astuple(record) for record in fitted.epochs],
-        columns=["epoch", "train_loss", f"valid_{MAIN_METRIC}", "seconds"],
-    )
-    write_csv(job.folder.epochs, epochs)
-    job.folder.write_status(status)

@@ -30,7 +30,7 @@ from movierec_bench.execution.task_process import (
     without_interrupts,
 )
 
-__all__ = ["Ended", "Send", "Task", "describe", "limit_threads", "run_tasks", "usable_cpus"]
+__all__ = ["Ended", "NotStarted", "Send", "Task", "describe", "limit_threads", "run_tasks", "usable_cpus"]
 
 logger = logging.getLogger(__name__)
 
@@ -72,12 +72,18 @@ class Ended:
     error: Optional[str]
 
 
+@dataclass(frozen=True)
+class NotStarted:
+    """Comes in the place of `Ended` for a task whose turn came when the time for all of them was over."""
+
+
 def run_tasks(
     tasks: Sequence[Task],
     work: Callable[[Any, Send], None],
     workers: int,
     threads: int,
     timeout: Optional[float] = None,
+    until: Optional[float] = None,
 ) -> Generator[tuple[Task, Any], None, None]:
     """Run ``work(task.argument, send)`` for every task, each in a process of its own.
 
@@ -87,10 +93,11 @@ def run_tasks(
         workers: processes at once.
         threads: threads of numerical libraries each process may use.
         timeout: seconds after which a process is ended, and its task has failed. None: no limit.
+        until: seconds since 1970 after which no task is started and all that run are ended. None: no limit.
 
     Yields:
-        (task, message) for every message, and (task, Ended) once for every task. A task has done its work when
-        ``work`` has come back, whatever its process does then.
+        (task, message) for every message, and (task, Ended) or (task, NotStarted) once for every task. A task has done
+        its work when ``work`` has come back, whatever its process does then.
 
     Closing the generator, or an exception such as KeyboardInterrupt in its consumer, stops the
     processes that still run. Another KeyboardInterrupt meanwhile kills them.
@@ -103,8 +110,11 @@ def run_tasks(
         while waiting or running:
             while waiting and len(running) < workers:
                 task = waiting.pop(0)
+                if until is not None and time.time() >= until:
+                    yield task, NotStarted()
+                    continue
                 try:
-                    running.append(_Running(context, task, work, threads, timeout))
+                    running.append(_Running(context, task, work, threads, _seconds_left(timeout, until)))
                 except (OSError, EOFError) as error:
                     yield task, Ended(f"its process could not be started: {describe(error)}")
             for item in _ready(running):
@@ -189,7 +199,7 @@ class _Running:
         """Whether the process has ended and all its messages are read; one whose time is up is told to end."""
         now = time.monotonic()
         if self._deadline is not None and now >= self._deadline:
-            self._failure = f"it was stopped after the {self._timeout:g} seconds that --timeout gives a model"
+            self._failure = f"it was stopped after the {self._timeout:.0f} seconds that --timeout or --hours gave it"
             self._deadline = None
             self.terminate()
         if self._kill_at is not None and now >= self._kill_at:
@@ -248,6 +258,12 @@ class _Running:
                 logger.info("%s: its process ended with exit code %s after its work was done", self.task.name, code)
             return None
         return self._failure or f"{_how_it_ended(code, self._end_is_hidden)}; see {self.task.log}"
+
+
+def _seconds_left(timeout: Optional[float], until: Optional[float]) -> Optional[float]:
+    """How long a process that starts now may run."""
+    limits = [timeout, None if until is None else until - time.time()]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _ready(running: Sequence[_Running]) -> list[_Running]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from movierec_bench.data.atomic import MANIFEST
 from movierec_bench.data.atomic_format import SUFFIXES
 from movierec_bench.errors import ConfigError
 from movierec_bench.execution.jobs import Job
-from movierec_bench.execution.processes import Ended, Send, Task, describe, run_tasks
+from movierec_bench.execution.processes import Ended, NotStarted, Send, Task, describe, run_tasks
 from movierec_bench.execution.ray_cluster import difference, environment, has_room, in_words, on_node
 from movierec_bench.execution.scratch import scratch_folder
 from movierec_bench.runs.files import replacing
@@ -82,7 +83,11 @@ class _Attempt:
 
 
 def run_tasks_on_ray(
-    tasks: Sequence[Task], work: Work, workers: Optional[int] = None, timeout: Optional[float] = None
+    tasks: Sequence[Task],
+    work: Work,
+    workers: Optional[int] = None,
+    timeout: Optional[float] = None,
+    until: Optional[float] = None,
 ) -> Generator[tuple[Task, Any], None, None]:
     """Run ``work(task.argument, send)`` for every task on the cluster this process is connected to.
 
@@ -93,6 +98,7 @@ def run_tasks_on_ray(
         work: a module-level function that reads the job's data set and split and writes into its run's folder.
         workers: tasks at once; None: as many as the cluster has room for.
         timeout: seconds on a node after which a task is ended and has failed. None: no limit.
+        until: seconds since 1970 after which no task is submitted. None: no limit.
 
     Yields:
         As `processes.run_tasks`: (task, message) for every message, and (task, Ended) once for every task, when
@@ -115,6 +121,9 @@ def run_tasks_on_ray(
         while waiting or running:
             while waiting and (workers is None or len(running) < workers):
                 attempt = waiting.pop(0)
+                if until is not None and time.time() >= until:
+                    yield attempt.task, NotStarted()
+                    continue
                 running[office.submit(attempt)] = attempt
             over, _ = ray.wait(list(running), timeout=_POLL_SECONDS)
             for name, number, message in office.messages():
@@ -278,7 +287,7 @@ def _work_on_node(order: _Order, inputs: Files, mailbox: Any) -> _Outcome:
         there, task = order.task.argument, order.task
         job = replace(there, dataset=scratch / "atomic" / there.dataset.name, run=scratch / "run")
         argument = _Local(job, order.work, scratch, os.environ.get("CUDA_VISIBLE_DEVICES"))
-        here = Task(task.name, argument, job.folder.log)
+        here = Task(task.name, argument, job.staged.log)
         error = None
         for _, message in run_tasks([here], _work_in_own_process, 1, order.threads, order.timeout):
             if isinstance(message, Ended):
@@ -325,7 +334,7 @@ def _results(job: Job) -> Files:
 
 def _keep(files: Files, job: Job) -> None:
     """Put a model's files into the run's folder, its status last: its presence means that the rest is there."""
-    status = job.folder.status.relative_to(job.run).as_posix()
+    status = job.staged.status.relative_to(job.run).as_posix()
     last = {status: files[status]} if status in files else {}
     _write({**{name: content for name, content in files.items() if name != status}, **last}, job.run)
 

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, Union
 
+from movierec_bench.data.atomic import read_atomic
 from movierec_bench.errors import ConfigError
 from movierec_bench.execution.devices import check_device
-from movierec_bench.execution.jobs import Job, forget, is_due, make_job, status_of
+from movierec_bench.execution.jobs import (
+    Job,
+    begin,
+    discard_staged,
+    in_turn,
+    is_due,
+    make_job,
+    record_end,
+    settle,
+    status_of,
+    will_replace,
+)
 from movierec_bench.execution.model_process import Phase, bench_model
-from movierec_bench.execution.processes import Ended, Task, run_tasks, usable_cpus
+from movierec_bench.execution.processes import Ended, NotStarted, Task, run_tasks, usable_cpus
 from movierec_bench.execution.progress import listener
 from movierec_bench.execution.ray_cluster import connected
 from movierec_bench.execution.ray_tasks import Placed, run_tasks_on_ray
 from movierec_bench.reports.leaderboard import Board, build_board
+from movierec_bench.reports.submission import check_unseen
 from movierec_bench.runs.command import check_positive, recorded
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.opening import find_dataset, only_run, open_run
@@ -27,8 +42,7 @@ from movierec_bench.settings.catalog import load_catalog, select
 from movierec_bench.settings.protocol import protocol_of
 from movierec_bench.tracking.tracker import Tracker, tracker
 
-if TYPE_CHECKING:  # torch and RecBole take seconds to import; only the models' processes need them
-    pass
+logger = logging.getLogger(__name__)
 
 _Runner = Callable[[list[Task]], Generator[tuple[Task, Any], None, None]]
 
@@ -41,6 +55,7 @@ def run(
     out: PathLike = "runs",
     budget: Optional[float] = None,
     timeout: Optional[float] = None,
+    hours: Optional[float] = None,
     workers: Optional[int] = None,
     ray: Optional[str] = None,
     filter: Optional[str] = None,
@@ -62,10 +77,12 @@ def run(
         models: names and groups, comma-separated or a sequence; ``-Name`` leaves one out.
         dataset: a data set of ``atomic``; may be left out when there is only one.
         out: folder of the runs; this one goes to ``out/<dataset>``.
-        budget: seconds of training a model gets, in the fit and again in the refit; the epoch in hand
-            then breaks off and the best is kept. None: no limit.
+        budget: seconds of training a model gets, in each of its fits; the epoch in hand then breaks off and the
+            best is kept. None: no limit.
         timeout: seconds a model gets in all, loading, ranking and the refit included; its process is then ended and
             the model has failed. None: no limit.
+        hours: hours the whole command gets: cheap models come first, the others share what is left of it, each
+            with a submission at its end; running again goes on with those that had no turn. None: no limit.
         workers: models trained at once; they share the processor's cores. None: one, or on a cluster as many as
             it has room for.
         ray: train on this Ray cluster: HOST:PORT of its head, or ``auto`` for the one this machine has joined.
@@ -73,7 +90,7 @@ def run(
         filter: drop candidates: ``future``, ``future:YEARS``, ``unpopular:COUNT``, joined by commas.
         seed: seed of everything random in the models (the split has the protocol's own).
         no_refit: stop after the test ranking: no training on every row, no submission.
-        fresh: delete the run folder and start anew.
+        fresh: delete what was made of the run and start anew.
         protocol: another protocol than protocol.yaml names: competition, random, last, ratio, halves, time,
             users or given.
         atomic: folder of the converted data sets.
@@ -105,23 +122,47 @@ def run(
     check_device(device, workers, on_cluster=ray is not None)
     if keep_models and no_refit:
         raise ConfigError("--keep-models keeps the refitted model, and --no-refit makes none; leave one of them out")
+    check_positive("--hours", hours)
+    ends_at = None if hours is None else time.time() + 3600 * hours
     rules = protocol_of(configs, protocol)
     folder = find_dataset(atomic, dataset)
     run_folder = RunFolder(Path(out) / folder.name)
     with only_run(run_folder), connected(ray) if ray is not None else nullcontext():
-        manifest = open_run(run_folder, folder, rules, seed, fresh, command)
+        data = read_atomic(folder)
+        if not no_refit:
+            check_unseen(data.interactions, data.vocabulary)
+        manifest = open_run(run_folder, data, rules, seed, fresh, command)
+        del data  # the models' processes read their own
         _check_filters(filters, manifest.lacking.split(","), folder.name)
         able = [entry.without(manifest.lacking.split(",")) for entry in entries]
         jobs = [
-            make_job(entry, run_folder, folder, manifest, seed, budget, filters, not no_refit, keep_models, device)
+            make_job(
+                entry,
+                run_folder,
+                folder,
+                manifest,
+                test_fit=rules.test_fit,
+                seed=seed,
+                budget=budget,
+                filters=filters,
+                refit=not no_refit,
+                keep_model=keep_models,
+                device=device,
+                ends_at=ends_at,
+            )
             for entry in able
         ]
         with tracker(run_folder, tracking_uri, no_track) as tracking:
             due = [job for job in jobs if is_due(job)]
-            _run_jobs(run_folder, due, _runner(workers, timeout, on_ray=ray is not None), quiet, tracking)
+            due = due if ends_at is None else in_turn(due, workers or 1)
+            for job in jobs:
+                discard_staged(job)
+            failed = _run_jobs(
+                run_folder, due, _runner(workers, timeout, ends_at, on_ray=ray is not None), quiet, tracking
+            )
             board = build_board(run_folder)
-            board.write(run_folder)
-    return replace(board, tracking=tracking.line)
+            _write_board(board, run_folder)
+    return replace(board, tracking=tracking.line, not_replaced=failed)
 
 
 def _check_filters(filters: str, lacking: Sequence[str], dataset: str) -> None:
@@ -137,16 +178,26 @@ def _check_filters(filters: str, lacking: Sequence[str], dataset: str) -> None:
 # -- running ----------------------------------------------------------------------------------
 
 
-def _run_jobs(run_folder: RunFolder, jobs: list[Job], runner: _Runner, quiet: bool, tracking: Tracker) -> None:
-    """Run jobs and write the board after each, so that a morning after a crash finds all that was finished."""
-    tasks = [Task(job.entry.name, job, job.folder.log) for job in jobs if not job.entry.needs]
+def _run_jobs(
+    run_folder: RunFolder, jobs: list[Job], runner: _Runner, quiet: bool, tracking: Tracker
+) -> dict[str, str]:
+    """Run jobs and write the board after each, so that a morning after a crash finds all that was finished.
+
+    Returns:
+        Why each model failed whose earlier result stays on the board, by name.
+    """
+    tasks = [Task(job.entry.name, job, job.staged.log) for job in jobs if not job.entry.needs]
     phases: dict[str, str] = {}
+    not_replaced: dict[str, str] = {}
+    without_turn: list[str] = []
+    redone = will_replace(jobs)
+    if redone:
+        logger.warning("%s", redone)
     with listener(len(jobs), quiet) as listening:
         for job in jobs:
-            forget(job)
+            begin(job)
             if job.entry.needs:
-                status = status_of(job, SKIPPED, f"needs {job.entry.needs}")
-                job.folder.write_status(status)
+                status = record_end(job, status_of(job, SKIPPED, f"needs {job.entry.needs}"))
                 listening.finished(status)
                 tracking.finished(status.model)
         with closing(runner(tasks)) as messages:
@@ -161,27 +212,37 @@ def _run_jobs(run_folder: RunFolder, jobs: list[Job], runner: _Runner, quiet: bo
                     listening.epoch(task.name, message)
                     if phases.get(task.name) == "fit":
                         tracking.epoch(task.name, message)
+                elif isinstance(message, NotStarted):
+                    without_turn.append(task.name)
                 elif isinstance(message, Ended):
-                    if message.error is not None:
-                        _record_failure(task.argument, phases.get(task.name, "start"), message.error)
-                    listening.finished(task.argument.folder.read_status())
+                    status = settle(task.argument, phases.get(task.name, "start"), message.error)
+                    if status.state == FAILED and task.argument.folder.finished():
+                        not_replaced[task.name] = str(status.error)
+                    listening.finished(status)
                     tracking.finished(task.name)
-                    build_board(run_folder).write(run_folder)
+                    _write_board(build_board(run_folder), run_folder)
+    if without_turn:
+        logger.warning("--hours was over before %s; running again goes on from there", ", ".join(without_turn))
+    return not_replaced
 
 
-def _runner(workers: Optional[int], timeout: Optional[float], on_ray: bool) -> _Runner:
+def _write_board(board: Board, run_folder: RunFolder) -> None:
+    """Write the board; one that cannot be written costs no result, and `leaderboard` shows it all the same."""
+    try:
+        board.write(run_folder)
+    except OSError as error:
+        logger.warning(
+            "%s cannot be written (%s); expected a file that no other program holds open, and room; the results are "
+            "stored, and running again writes it",
+            run_folder.leaderboard("csv"),
+            error.strerror,
+        )
+
+
+def _runner(workers: Optional[int], timeout: Optional[float], until: Optional[float], on_ray: bool) -> _Runner:
     """What runs the tasks: this machine's processes, or the cluster's."""
     if on_ray:
-        return partial(run_tasks_on_ray, work=bench_model, workers=workers, timeout=timeout)
+        return partial(run_tasks_on_ray, work=bench_model, workers=workers, timeout=timeout, until=until)
     workers = workers or 1
     threads = max(1, usable_cpus() // workers)
-    return partial(run_tasks, work=bench_model, workers=workers, threads=threads, timeout=timeout)
-
-
-def _record_failure(job: Job, phase: str, error: str) -> None:
-    """Keep the scores of a fit that had succeeded before its refit failed."""
-    before = job.folder.read_status() if job.folder.status.exists() else status_of(job, FAILED)
-    job.folder.write_status(replace(before, state=FAILED, error=f"in {phase}: {error}"))
-
-
-# -- the steps of one model -------------------------------------------------------------------
+    return partial(run_tasks, work=bench_model, workers=workers, threads=threads, timeout=timeout, until=until)

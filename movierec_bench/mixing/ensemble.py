@@ -359,7 +359,7 @@ class _Maker:
 
     def _submit(self) -> Path:
         self._write_ranking("full", self.data.vocabulary.users)
-        return write_submission(self.run, self.recipe.name, self.data)
+        return write_submission(self.folder, self.run.submission(self.recipe.name), self.data)
 
     def _compared(self, status: Status, scored: pd.DataFrame, submission: Optional[Path]) -> Mix:
         """The finished mix beside the single model that is best on the test rows, which is the hardest to beat."""

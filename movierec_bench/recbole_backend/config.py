@@ -16,6 +16,7 @@ from recbole.utils import ModelType, get_model
 
 from movierec_bench.errors import ConfigError
 from movierec_bench.recbole_backend import compat
+from movierec_bench.recbole_backend.settings_read import ReadSettings
 from movierec_bench.schema import ITEM_FIELD, LABEL_FIELD, TIME_FIELD, USER_FIELD
 from movierec_bench.settings.catalog import ModelEntry, recbole_defaults
 from movierec_bench.settings.own_code import make_importable
@@ -74,6 +75,7 @@ def build_config(entry: ModelEntry, seed: int, scratch: Path, device: Optional[s
         raise ConfigError(f"{entry.path}: RecBole refuses these settings: {error}") from error
     _check_survived(entry, settings, config)
     config["model"] = entry.name  # RecBole puts the class's name there; messages name what the user called it
+    config.final_config_dict = ReadSettings(config.final_config_dict)  # from here on it is known what the model reads
     return config
 
 

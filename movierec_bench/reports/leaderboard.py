@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union, overload
 
@@ -25,12 +25,14 @@ from movierec_bench.evaluation.confidence_set import (
 )
 from movierec_bench.notebook import table_html, text_html
 from movierec_bench.reports.interval_chart import interval_chart
+from movierec_bench.reports.made_with import differences
 from movierec_bench.reports.segment_board import SegmentBoard, build_segment_board
 from movierec_bench.reports.user_segments import GOOD
 from movierec_bench.runs.files import write_csv, write_text
 from movierec_bench.runs.folder import ModelFolder, RunFolder
 from movierec_bench.runs.opening import held_run
-from movierec_bench.runs.records import BUDGET, DONE, ENSEMBLE, FAILED, STATES, RunManifest, Status
+from movierec_bench.runs.publishing import damaged
+from movierec_bench.runs.records import BUDGET, DONE, ENSEMBLE, FAILED, REDO, STATES, RunManifest, Status
 from movierec_bench.runs.staleness import why_stale
 from movierec_bench.schema import (
     BOARD_COLUMNS,
@@ -66,14 +68,17 @@ logger = logging.getLogger(__name__)
 FILTER, DEVICE = "filter", "device"
 MAY_BE_BEST = "may_be_best"  # "yes" or "no" for every model that was compared
 YES, NO = "yes", "no"
+TEST_FIT_SECONDS, SEED, MADE_WITH = "test_fit_seconds", "seed", "made_with"
 
 UNFINISHED = "unfinished"  # shown for a folder without a status: in training, or its process was killed
 STALE = "stale"  # a mix whose members were redone since
-BOARD_STATES = (*STATES, UNFINISHED, STALE)
+DAMAGED = "damaged"  # a result with a file that is not what its status vouches for
+BOARD_STATES = (*STATES, UNFINISHED, STALE, DAMAGED)
 BOARD_FAMILIES = (*FAMILIES, ENSEMBLE)
 
-_COUNTS = (PLACE, USERS, MISSING_USERS, EPOCHS)
-_TEXTS = (MODEL, FAMILY, SOURCE, STATUS, ERROR, FILTER, DEVICE, MAY_BE_BEST)
+_COUNTS = (PLACE, USERS, MISSING_USERS, EPOCHS, SEED)
+_TEXTS = (MODEL, FAMILY, SOURCE, STATUS, ERROR, FILTER, DEVICE, MAY_BE_BEST, MADE_WITH)
+_FURTHER = (FILTER, DEVICE, P_BEST, MAY_BE_BEST, TEST_FIT_SECONDS, SEED, MADE_WITH)
 _FRACTIONS = (*METRICS, CI_LOW, CI_HIGH, COVERAGE)
 _BEST_FIRST = (*METRICS, CI_LOW, CI_HIGH, COVERAGE)  # sorted from the largest; all others from the smallest
 # Columns that the terminal always shows in some form; NDCG gives its place to another one that the board is sorted by.
@@ -99,14 +104,16 @@ class Board:
     """The models of one run, best first.
 
     Args:
-        table: one row a model, ``schema.BOARD_COLUMNS`` and then the filter, the device, the p-value of being
-            among the best, and whether the model may be the best.
+        table: one row a model, ``schema.BOARD_COLUMNS`` and then the filter, the device, the p-value of being among
+            the best, and whether the model may be the best; then the seconds of the fit that ranked for the test, the seed, and
+            versions and threads where they are not those of most models.
         tests: each placed model beside ``best``: model, difference with its interval, p_best.
         best: the model in first place; None where no model was scored.
         manifest: what the run rests on.
         folder: the run's folder.
         tracking: one line from `run` that says where it is tracked, or why not; None where nobody asked.
         sorted_by: the column that ``table`` is sorted by.
+        not_replaced: why models failed in `run` whose earlier results stay on the board, by name.
     """
 
     table: pd.DataFrame
@@ -116,6 +123,7 @@ class Board:
     folder: Path
     tracking: Optional[str] = None
     sorted_by: str = MAIN_METRIC
+    not_replaced: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def contenders(self) -> list[str]:
@@ -125,7 +133,7 @@ class Board:
     @property
     def failed(self) -> bool:
         """Whether a model of this board failed."""
-        return bool((self.table[STATUS] == FAILED).any())
+        return bool((self.table[STATUS] == FAILED).any()) or bool(self.not_replaced)
 
     def to_frame(self) -> pd.DataFrame:
         """The board as a DataFrame: unrounded numbers, missing values where nothing was measured."""
@@ -258,10 +266,20 @@ def build_board(run: RunFolder) -> Board:
     """
     manifest = run.read_manifest()
     folders = run.models() + run.ensembles()
-    table = _placed(pd.DataFrame([_row(run, folder) for folder in folders], columns=[*BOARD_COLUMNS, FILTER, DEVICE]))
+    rows = [_row(run, folder) for folder in folders]
+    per_user = {}
+    for row, folder in zip(rows, folders):
+        if row[STATUS] in (DONE, BUDGET) and folder.per_user.exists():
+            try:
+                per_user[folder.name] = folder.read_per_user((MAIN_METRIC,))
+            except DataError as error:  # one damaged file must not hide the other models
+                row.update({STATUS: DAMAGED, ERROR: str(error)})
+    made_with = differences([status for status in map(ModelFolder.finished, folders) if status is not None])
+    rows = [{**row, MADE_WITH: made_with.get(row[MODEL], "")} for row in rows]
+    table = _placed(pd.DataFrame(rows, columns=[*BOARD_COLUMNS, *_FURTHER]))
     placed = table.loc[table[PLACE].notna(), MODEL].tolist()
     best = placed[0] if placed else None
-    compared = _compared({folder.name: folder for folder in folders}, placed, manifest.seed)
+    compared = _compared(per_user, placed, manifest.seed)
     table[P_BEST] = table[MODEL].map(compared.set_index(MODEL)[P_BEST]).astype(float)
     table[MAY_BE_BEST] = [_may_be_best(p_best) for p_best in table[P_BEST]]
     return Board(table, compared[compared[MODEL] != best].reset_index(drop=True), best, manifest, run.path)
@@ -281,8 +299,15 @@ def _row(run: RunFolder, folder: ModelFolder) -> dict[str, Any]:
         status = folder.read_status()
     except DataError as error:  # one damaged file must not hide the other models
         return {MODEL: folder.name, STATUS: FAILED, ERROR: str(error)}
+    if status.model != folder.name:
+        reason = f"holds the result of {status.model}: a copied or renamed folder; delete it or give it its name back"
+        return {MODEL: folder.name, STATUS: UNFINISHED, ERROR: reason}
+    row = _status_row(status)
+    lost = damaged(run, folder, status)
+    if lost:
+        return {**row, STATUS: DAMAGED, ERROR: f"{', '.join(lost)} damaged or gone; {REDO}"}
     stale = why_stale(run, status)
-    return {**_status_row(status), **({STATUS: STALE, ERROR: stale} if stale else {})}
+    return {**row, STATUS: STALE, ERROR: stale} if stale else row
 
 
 def _status_row(status: Status) -> dict[str, Any]:
@@ -299,6 +324,8 @@ def _status_row(status: Status) -> dict[str, Any]:
         ERROR: status.error,
         FILTER: status.filter,
         DEVICE: status.device,
+        TEST_FIT_SECONDS: status.seconds.test_fit,
+        SEED: status.seed,
     }
     scored = {USERS: status.users, MISSING_USERS: status.missing_users, **status.metrics}
     return {**row, **scored} if status.metrics else row
@@ -316,12 +343,12 @@ def _placed(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([ranked, rows[~ended].sort_values(MODEL)], ignore_index=True)
 
 
-def _compared(folders: dict[str, ModelFolder], placed: Sequence[str], seed: int) -> pd.DataFrame:
+def _compared(per_user: Mapping[str, pd.DataFrame], placed: Sequence[str], seed: int) -> pd.DataFrame:
     """All placed models beside the first; those without stored per-user results are left out."""
-    stored = [name for name in placed if folders[name].per_user.exists()]
+    stored = [name for name in placed if name in per_user]
     if not stored or stored[0] != placed[0]:
         return pd.DataFrame(columns=list(TESTS_COLUMNS))
-    return compare_with_best({name: folders[name].read_per_user((MAIN_METRIC,)) for name in stored}, seed)
+    return compare_with_best({name: per_user[name] for name in stored}, seed)
 
 
 def _check_choice(what: str, found: Optional[str], allowed: tuple[str, ...]) -> None:
@@ -415,7 +442,8 @@ def _terminal_table(board: Board) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in board.table.to_dict("records"):
         table.add_row(*(Text(text) for text in _terminal_row(row, chosen)))
-    table.caption = Text("\n".join([*_verdict(board), *_reasons(board.table)]))
+    not_replaced = [f"{model}: {error}" for model, error in board.not_replaced.items()]
+    table.caption = Text("\n".join([*_verdict(board), *_reasons(board.table), *not_replaced]))
     table.caption_justify = "left"
     return table
 

@@ -57,7 +57,7 @@ def submit(run: PathLike, model: str, atomic: Optional[PathLike] = None) -> Path
     with held_run(folder) as manifest:
         source = folder.find(model)
         _check_submittable(folder, source)
-        return write_submission(folder, model, _run_data(folder, manifest, atomic))
+        return write_submission(source, folder.submission(model), _run_data(folder, manifest, atomic))
 
 
 def _check_submittable(run: RunFolder, source: ModelFolder) -> None:
@@ -85,22 +85,22 @@ def _run_data(run: RunFolder, manifest: RunManifest, atomic: Optional[PathLike])
     return data
 
 
-def write_submission(run: RunFolder, name: str, data: AtomicData) -> Path:
+def write_submission(source: ModelFolder, path: Path, data: AtomicData) -> Path:
     """The path of the submission written from the stored ranking after the refit.
 
     Args:
-        run: the run.
-        name: a model or mix of it.
+        source: the folder of a model or mix.
+        path: where to write it.
         data: the data set that the run was made from.
 
     Raises:
         DataError: no refit is stored, or its ranking is none of this data.
     """
-    submission = make_submission(run.find(name).read_topk("full", K), data.interactions, data.vocabulary)
+    submission = make_submission(source.read_topk("full", K), data.interactions, data.vocabulary)
     if submission.filled_users:
-        logger.warning("%s: popular movies added for %d users", name, submission.filled_users)
-    write_csv(run.submission(name), submission.rows)
-    return run.submission(name)
+        logger.warning("%s: popular movies added for %d users", source.name, submission.filled_users)
+    write_csv(path, submission.rows)
+    return path
 
 
 def make_submission(
@@ -133,6 +133,21 @@ def make_submission(
     return Submission(rows, filled_users=len(short))
 
 
+def check_unseen(interactions: pd.DataFrame, vocabulary: Vocabulary, k: int = K) -> None:
+    """Raise DataError, before any training, where a user has seen too many movies to be given ``k`` others."""
+    seen = np.bincount(vocabulary.user_ix(interactions[USER].to_numpy()), minlength=vocabulary.n_user_ix)
+    unseen = len(vocabulary.items) - seen[1:]
+    if len(unseen) and unseen.min() < k:
+        user = vocabulary.user_ids(np.array([unseen.argmin() + 1]))[0]
+        raise _too_few_unseen(user, int(unseen.min()), vocabulary, k)
+
+
+def _too_few_unseen(user: object, unseen: int, vocabulary: Vocabulary, k: int) -> DataError:
+    expected = f"at least {k} among the {len(vocabulary.items):,} movies"
+    step = "leave such users out of the ratings file, or convert again with every movie in titles.tsv"
+    return problem(f"user {user}", f"has only {unseen} unseen movies", expected, step)
+
+
 def _popular_unseen(
     user_ix: np.ndarray, ranked: pd.DataFrame, interactions: pd.DataFrame, vocabulary: Vocabulary, k: int
 ) -> pd.DataFrame:
@@ -146,10 +161,7 @@ def _popular_unseen(
     topk = top_k(lambda block: np.tile(popularity, (len(block), 1)), user_ix, seen + given, k)
     found = (topk.item_ix > 0).sum(axis=1) + np.diff(given.indptr)[user_ix]
     if (found < k).any():
-        user = vocabulary.user_ids(user_ix[found.argmin()])
-        expected = f"at least {k} among the {len(vocabulary.items):,} movies"
-        step = "leave such users out of the ratings file, or convert again with every movie in titles.tsv"
-        raise problem(f"user {user}", f"has only {found.min()} unseen movies", expected, step)
+        raise _too_few_unseen(vocabulary.user_ids(user_ix[found.argmin()]), int(found.min()), vocabulary, k)
     return topk_frame(topk, vocabulary)[[USER, ITEM, RANK]].astype({RANK: np.int64})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -11,13 +12,16 @@ import pandas as pd
 import pyarrow as pa
 
 from movierec_bench.errors import ConfigError, DataError, did_you_mean
-from movierec_bench.runs.files import write_parquet, write_text
+from movierec_bench.runs.files import is_temporary, stored_file, write_parquet, write_text
 from movierec_bench.runs.records import BUDGET, DONE, REDO, RunManifest, Status
 from movierec_bench.schema import METRICS, RANK, SCORE, TOPK_COLUMNS, USER
 
 TOPK_PARTS = ("valid", "test", "full")
 
 _TOPK_TYPES = {RANK: np.int32, SCORE: np.float32}  # the ids are the data's own: int64, or strings
+_NO_RESULTS = ("status.json", "log.txt", "failed_log.txt")  # of a model's folder; all other files are results
+FIT_FILES = ("epochs.csv", "params.yaml", "per_user.parquet", "topk_test.parquet", "topk_valid.parquet")
+_STAGED = re.compile(r"\.(.+)\.new")
 _DELETE = "delete this model's folder and run again"
 
 
@@ -30,7 +34,18 @@ class ModelFolder:
     @property
     def name(self) -> str:
         """Name of the model or ensemble."""
-        return self.path.name
+        staged = _STAGED.fullmatch(self.path.name)
+        return staged[1] if staged else self.path.name
+
+    @property
+    def staged(self) -> ModelFolder:
+        """Where a new result is made, beside the earlier one."""
+        return ModelFolder(self.path.with_name(f".{self.name}.new"))
+
+    @property
+    def retired(self) -> Path:
+        """Where the earlier result is for the moment in which a new one takes its place."""
+        return self.path.with_name(f".{self.name}.old")
 
     @property
     def status(self) -> Path:
@@ -62,6 +77,17 @@ class ModelFolder:
         """Folder of the refitted model itself, where it was to be kept."""
         return self.path / "model"
 
+    @property
+    def failed_log(self) -> Path:
+        """The same of a later attempt that failed, where the earlier result still stands."""
+        return self.path / "failed_log.txt"
+
+    def results(self) -> dict[str, Path]:
+        """The files a status vouches for, by their path from this folder, with slashes."""
+        there = [path for path in sorted(self.path.rglob("*")) if path.is_file() and not is_temporary(path)]
+        names = {path.relative_to(self.path).as_posix(): path for path in there}
+        return {name: path for name, path in names.items() if name not in _NO_RESULTS}
+
     def topk(self, part: str) -> Path:
         """The stored ranking for ``part``, one of ``TOPK_PARTS``. Raises ConfigError for another name."""
         if part not in TOPK_PARTS:
@@ -69,8 +95,8 @@ class ModelFolder:
         return self.path / f"topk_{part}.parquet"
 
     def write_status(self, status: Status) -> None:
-        """Stores ``status``."""
-        write_text(self.status, status.to_json())
+        """Stores ``status``; once this has come back it survives a power cut."""
+        write_text(self.status, status.to_json(), durable=True)
 
     def read_status(self) -> Status:
         """The stored status. Raises DataError where it is missing or damaged."""
@@ -82,7 +108,8 @@ class ModelFolder:
             status = self.read_status()
         except DataError:  # one model's missing or damaged file must not stand in the way of the others
             return None
-        return status if status.state in (DONE, BUDGET) and status.metrics else None
+        own = status.model == self.name  # not so in a folder that was copied or renamed
+        return status if own and status.state in (DONE, BUDGET) and status.metrics else None
 
     def write_topk(self, part: str, topk: pd.DataFrame) -> None:
         """Stores a ranking [user, item, rank, score] for ``part``, one of ``TOPK_PARTS``."""
@@ -99,14 +126,26 @@ class ModelFolder:
             DataFrame [user, item (int64 or str), rank int32, score float32].
 
         Raises:
-            DataError: the ranking was not stored.
+            DataError: the ranking was not stored, or is not what the status vouches for.
         """
         filters = None if k is None else [(RANK, "<=", k)]
+        self._check_whole(self.topk(part))
         return _read_parquet(self.topk(part), TOPK_COLUMNS, filters)
 
     def read_per_user(self, metrics: tuple[str, ...] = METRICS) -> pd.DataFrame:
         """The stored per-user metrics: DataFrame [user, one column a metric]. Raises DataError if missing."""
+        self._check_whole(self.per_user)
         return _read_parquet(self.per_user, (USER, *metrics))
+
+    def _check_whole(self, path: Path) -> None:
+        """Raise DataError where a file is not what the status vouches for; without a status nothing is known."""
+        vouched = self.read_status().files.get(path.name) if self.status.exists() else None
+        if vouched is None or not path.is_file():  # reading it says that it is not there
+            return
+        found = stored_file(path)
+        if found != vouched:
+            how = f"has {found.size:,} bytes" if found.size != vouched.size else "has other content"
+            raise DataError(f"{path} {how}; expected the {vouched.size:,} bytes that status.json vouches for; {REDO}")
 
 
 @dataclass(frozen=True)
@@ -124,6 +163,17 @@ class RunFolder:
     def split(self) -> Path:
         """Folder of the train, validation and test rows."""
         return self.path / "split"
+
+    @property
+    def deleted(self) -> Path:
+        """What ``--fresh`` is about to delete."""
+        return self.path / ".deleted"
+
+    def contents(self) -> list[Path]:
+        """What commands have made of this run and is there, but for the manifest."""
+        names = ("models", "ensembles", "submissions", "split", "trials", "configs", "report.html")
+        there = self.path.iterdir() if self.path.is_dir() else ()
+        return sorted(path for path in there if path.name in names or path.name.startswith("leaderboard"))
 
     def leaderboard(self, kind: str) -> Path:
         """The written board of ``kind`` "csv", "md" or "html"."""
@@ -169,8 +219,8 @@ class RunFolder:
         return there[name]
 
     def write_manifest(self, manifest: RunManifest) -> None:
-        """Stores ``manifest``."""
-        write_text(self.manifest, manifest.to_json())
+        """Stores ``manifest``; once this has come back it survives a power cut."""
+        write_text(self.manifest, manifest.to_json(), durable=True)
 
     def read_manifest(self) -> RunManifest:
         """The stored manifest. Raises DataError where this is no run folder or the file is damaged."""
@@ -181,7 +231,7 @@ class RunFolder:
 def _folders(parent: Path) -> list[ModelFolder]:
     if not parent.is_dir():
         return []
-    return [ModelFolder(path) for path in sorted(parent.iterdir()) if path.is_dir()]
+    return [ModelFolder(path) for path in sorted(parent.iterdir()) if path.is_dir() and not path.name.startswith(".")]
 
 
 def _read_text(path: Path, step: str) -> str:

@@ -7,7 +7,7 @@ import json
 import math
 import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any, Optional, TypeVar, get_args, get_origin, get_type_hints
 
 from movierec_bench.data.json_text import parse_json
@@ -144,6 +144,10 @@ class Status:
         content = [asdict(self.fingerprint), rankings, self.metrics if not rankings else {}]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
+    def with_files(self, files: Mapping[str, StoredFile]) -> Status:
+        """This status, vouching for these files."""
+        return replace(self, files=dict(sorted(files.items())))
+
     def to_json(self) -> str:
         """This record as JSON text; a metric that is not a number is written as null."""
         return _json_text(asdict(self))
@@ -211,7 +215,7 @@ class RunManifest:
 
 # Fields that came later: folders written before them are still read.
 _LATER_FIELDS: Mapping[type, tuple[str, ...]] = {
-    Status: ("seed", "versions", "threads", "code_hash", "reads", "files", "members"),
+    Status: ("seed", "versions", "threads", "code_hash", "reads", "files", "members", "device"),
     Seconds: ("test_fit",),
     RunManifest: ("run_id", "git_revision", "lacking", "home", "split"),
 }

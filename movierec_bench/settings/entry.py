@@ -119,11 +119,17 @@ class ModelEntry:
         file = _file_of(self.module)
         return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file is not None else ""
 
-    def fingerprint(self) -> str:
-        """Sha256 (16 hex digits) of all that decides what this model computes; the code of this library aside."""
+    def fingerprint(self, reads: Optional[Iterable[str]] = None) -> str:
+        """Sha256 (16 hex digits) of all that decides what this model computes; the code of this library aside.
+
+        Args:
+            reads: the parameters it is known to look up, there or not; others do not count. None: all count.
+        """
         identity = (self.name, self.module, self.class_name, self.trainer, self.batches, self.history, self.scheme)
         code = "" if self.module.startswith("movierec_bench.") else self.code_hash()
-        content = [identity, code, self.parameters]
+        names = set(self.parameters if reads is None else reads)
+        parameters = {name: value for name, value in self.parameters.items() if name in names}
+        content = [identity, code, parameters]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

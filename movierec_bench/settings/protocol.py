@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -13,7 +14,21 @@ from movierec_bench.errors import ConfigError, did_you_mean
 from movierec_bench.schema import PathLike
 from movierec_bench.settings.yaml_files import ConfigFolders, read_yaml
 
-PROTOCOLS = ("competition", "random", "last", "ratio", "halves", "time", "users", "given")
+_CLIPPED = ("min_rows", "held_out_share", "held_out_min", "held_out_max")
+# The protocols, and which settings each reads; all read test_fit.
+_READS: dict[str, tuple[str, ...]] = {
+    "competition": ("seed", *_CLIPPED, "last_share"),
+    "random": ("seed", *_CLIPPED),
+    "last": _CLIPPED,
+    "ratio": ("min_rows", "ratio_valid", "ratio_test"),
+    "halves": ("min_rows",),
+    "time": ("ratio_valid", "ratio_test"),
+    "users": ("seed", "min_rows", "ratio_valid", "ratio_test", "shown_share"),
+    "given": ("seed", *_CLIPPED, "last_share"),
+}
+PROTOCOLS = tuple(_READS)
+TRAIN, TRAIN_AND_VALID = "train", "train_and_valid"
+TEST_FITS = (TRAIN, TRAIN_AND_VALID)
 
 
 @dataclass(frozen=True)
@@ -31,6 +46,7 @@ class Protocol:
         ratio_valid: Share of a user's rows that validates (ratio); of all rows (time); of the users (users).
         ratio_test: Share of a user's rows that tests (ratio); of all rows (time); of the users (users).
         shown_share: Share of a held-out user's rows that is shown at ranking time (users).
+        test_fit: The rows of the fit that ranks for the test: one of ``TEST_FITS``.
 
     Raises:
         ConfigError: A value has the wrong type or lies outside its range.
@@ -46,10 +62,13 @@ class Protocol:
     ratio_valid: float
     ratio_test: float
     shown_share: float = 0.8
+    test_fit: str = TRAIN_AND_VALID
 
     def __post_init__(self) -> None:
         if self.name not in PROTOCOLS:
             raise ConfigError(f"name is {self.name!r}; expected one of {', '.join(PROTOCOLS)}")
+        if self.test_fit not in TEST_FITS:
+            raise ConfigError(f"test_fit is {self.test_fit!r}; expected one of {', '.join(TEST_FITS)}")
         for key in ("seed", "min_rows", "held_out_min", "held_out_max"):
             self._require_integer(key, lowest=0 if key == "seed" else 1)
         for key in ("held_out_share", "ratio_valid", "ratio_test", "shown_share"):
@@ -67,11 +86,22 @@ class Protocol:
 
     @property
     def hash(self) -> str:
-        """The first 16 hexadecimal digits of the SHA-256 of all settings; of ``shown_share`` where it has a say."""
-        record = dataclasses.asdict(self)
-        if self.name != "users":
-            del record["shown_share"]  # results of before it existed stay comparable
-        settings = json.dumps(record, sort_keys=True)
+        """The first 16 hexadecimal digits of the SHA-256 of the settings that this protocol reads."""
+        return self._hash_of(("name", *_READS[self.name], "test_fit"))
+
+    @property
+    def hash_of_before(self) -> str:
+        """What `hash` was for the same division of the rows before ``test_fit``; empty where results differ from then.
+
+        Then the settings that another protocol reads counted, too, all but ``shown_share``.
+        """
+        if self.test_fit != TRAIN:
+            return ""
+        others = ("test_fit",) if self.name == "users" else ("test_fit", "shown_share")
+        return self._hash_of([field.name for field in dataclasses.fields(self) if field.name not in others])
+
+    def _hash_of(self, keys: Iterable[str]) -> str:
+        settings = json.dumps({key: getattr(self, key) for key in keys}, sort_keys=True)
         return hashlib.sha256(settings.encode()).hexdigest()[:16]
 
     def _require_integer(self, key: str, lowest: int) -> None:

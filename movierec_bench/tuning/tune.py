@@ -263,12 +263,13 @@ def _tunable(entries: Sequence[ModelEntry]) -> Sequence[ModelEntry]:
 
 def _open(folder: RunFolder, source: Path, rules: Protocol, seed: int, fresh: bool, command: str) -> None:
     """The folder with its split; trials on other data or under another protocol go only where that was asked for."""
+    data = read_atomic(source)
     try:
-        open_run(folder, source, rules, seed, fresh=False, command=command)
+        open_run(folder, data, rules, seed, fresh=False, command=command)
     except DataError:
         if not fresh:
             raise
-        open_run(folder, source, rules, seed, fresh=True, command=command)
+        open_run(folder, data, rules, seed, fresh=True, command=command)
 
 
 def _run_searches(

@@ -258,7 +258,7 @@ def test_a_folder_that_is_no_run_is_never_deleted_silently(tmp_path: Path) -> No
 def test_two_runs_on_one_folder_are_refused(tmp_path: Path) -> None:
     atomic(tmp_path)
     (tmp_path / "runs").mkdir()
-    with FileLock(tmp_path / "runs" / ".planted.lock"), pytest.raises(ConfigError, match="another run"):
+    with FileLock(tmp_path / "runs" / ".planted.lock"), pytest.raises(ConfigError, match="another command"):
         go(tmp_path, "Pop")
 
 
@@ -421,9 +421,8 @@ def test_shuffling_the_test_rows_changes_no_model(tmp_path: Path) -> None:
     # The same division of rows, whatever the protocol would draw: only the test rows differ.
     parts = [pd.read_parquet(run_folder.split / f"{part}.parquet") for part in ("train", "valid")]
     write_split(Split(*parts, test=moved), other.split)
-    manifest = changed(
-        run_folder.read_manifest(), data_hash=read_atomic(shuffled / "atomic_data" / "planted").data_hash
-    )
+    data_hash = read_atomic(shuffled / "atomic_data" / "planted").data_hash
+    manifest = changed(run_folder.read_manifest(), data_hash=data_hash, split={})
     other.write_manifest(manifest)
     go(shuffled, no_refit=True)
     assert len(moved) > 0.5 * len(test)

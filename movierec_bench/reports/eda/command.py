@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional, Union
 
-from movierec_bench.data.atomic import AtomicData, read_atomic, replaced_when_complete
+from movierec_bench.data.atomic import AtomicData, read_atomic
+from movierec_bench.data.replacing import replaced_when_complete
 from movierec_bench.errors import ConfigError
 from movierec_bench.notebook import text_html
 from movierec_bench.progress_bars import track
