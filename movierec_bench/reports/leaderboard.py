@@ -105,8 +105,8 @@ class Board:
 
     Args:
         table: one row a model, ``schema.BOARD_COLUMNS`` and then the filter, the device, the p-value of being among
-            the best, and whether the model may be the best; then the seconds of the fit that ranked for the test, the seed, and
-            versions and threads where they are not those of most models.
+            the best, and whether the model may be the best; then the seconds of the fit that ranked for the test, the
+            seed, and versions and threads where they are not those of most models.
         tests: each placed model beside ``best``: model, difference with its interval, p_best.
         best: the model in first place; None where no model was scored.
         manifest: what the run rests on.

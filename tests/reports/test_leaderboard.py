@@ -89,7 +89,7 @@ def test_columns_begin_with_the_contracts(run: RunFolder) -> None:
     assert header == (
         "place,model,family,source,status,recall@10,ci_low,ci_high,recall_plain@10,ndcg@10,mrr@10,map@10,"
         "precision@10,hit@10,coverage@10,users,missing_users,fit_seconds,rank_seconds,refit_seconds,"
-        "peak_rss_mb,epochs,error,filter,p_best,may_be_best,test_fit_seconds,seed,made_with"
+        "peak_rss_mb,epochs,error,filter,device,p_best,may_be_best,test_fit_seconds,seed,made_with"
     )
     assert tuple(board.to_frame().columns[: len(BOARD_COLUMNS)]) == BOARD_COLUMNS
 
@@ -98,10 +98,10 @@ def test_csv_rows_are_exact(run: RunFolder) -> None:
     build_board(run).write(run)
     rows = run.leaderboard("csv").read_text().splitlines()
     assert rows[1] == (
-        "1,EASE,general,ours,done,0.75,0.7,0.8,0.375,0.375,0.375,0.375,0.375,0.375,0.375,8,1,1.23456,0.5,2.0,512.4,,,,1.0,yes"
+        "1,EASE,general,ours,done,0.75,0.7,0.8,0.375,0.375,0.375,0.375,0.375,0.375,0.375,8,1,1.23456,0.5,2.0,512.4,,,,,1.0,yes"
         ",3.5,42,"
     )
-    assert rows[5] == ",Abc,tree,ours,skipped,,,,,,,,,,,,,,,,,,needs lightgbm,,,,,,"
+    assert rows[5] == ",Abc,tree,ours,skipped,,,,,,,,,,,,,,,,,,needs lightgbm,,,,,,,"
     assert rows[7].startswith(",Killed,,,unfinished,") and "run again to finish it" in rows[7]
     assert rows[8].startswith(",Torn,,,failed,") and "status.json line 1" in rows[8]
     assert pd.read_csv(run.leaderboard("csv"))["filter"].tolist()[3] == "future"
@@ -201,14 +201,14 @@ def test_markdown_shows_the_table_the_tests_and_what_they_rest_on(run: RunFolder
     assert lines[0] == "# Leaderboard: ml-100k"
     assert (
         "| 1 | EASE | general | ours | done | 0.7500 | 0.7000 | 0.8000 | 0.3750 | 0.3750 | 0.3750 | 0.3750 "
-        "| 0.3750 | 0.3750 | 0.3750 | 8 | 1 | 1.2 | 0.5 | 2.0 | 512.4 |  |  |  | 1.0000 | yes "
+        "| 0.3750 | 0.3750 | 0.3750 | 8 | 1 | 1.2 | 0.5 | 2.0 | 512.4 |  |  |  |  | 1.0000 | yes "
         "| 3.5 | 42 |  |"
     ) in lines
     header = next(index for index, line in enumerate(lines) if line.startswith("| place"))
     widths = {len(re.findall(r"(?<!\\)\|", line)) for line in lines[header : header + 10]}
-    assert widths == {len(BOARD_COLUMNS) + 7}
+    assert widths == {len(BOARD_COLUMNS) + 8}
     assert lines[header + 1].startswith("| ---: | --- | --- | --- | --- | ---: |")
-    assert lines[header + 1].endswith("| --- | --- | ---: | --- | ---: | ---: | --- |")
+    assert lines[header + 1].endswith("| --- | --- | --- | ---: | --- | ---: | ---: | --- |")
     assert "## Each model against EASE" in lines
     for fact in ("hits in the top 10 / min(10, held-out rows)", "competition (hash fedcba9876543210)"):
         assert fact in text
@@ -281,7 +281,7 @@ def test_markdown_shows_hostile_texts_as_text(run: RunFolder) -> None:
     text = build_board(_attacked(run)).to_markdown()
     assert "<script" not in text and "<img" not in text
     evil = [line for line in text.splitlines() if line.startswith("|") and "script" in line]
-    assert len(evil) == 1 and len(re.findall(r"(?<!\\)\|", evil[0])) == len(BOARD_COLUMNS) + 7
+    assert len(evil) == 1 and len(re.findall(r"(?<!\\)\|", evil[0])) == len(BOARD_COLUMNS) + 8
 
 
 def test_the_terminal_shows_the_column_it_is_sorted_by(run: RunFolder) -> None:
