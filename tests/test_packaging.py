@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from packaging.requirements import Requirement
+from support.markdown_blocks import blocks_of
 from support.planted import ROOT
 
 BUILT_OF = ("setup.py", "setup.cfg", "requirements-dev.txt", "pyproject.toml", "README.md", "LICENSE")
@@ -109,3 +110,13 @@ def test_it_runs_from_an_installed_wheel_in_an_empty_folder(wheel: Path, tmp_pat
     skipped = board.loc[board["status"] == "skipped", "error"]  # ml-100k has no directors and writers
     assert skipped.str.startswith("needs ").all()
     assert (board["status"] == "done").sum() == len(board) - len(skipped) >= 4
+    models = folder / "mine" / "models"
+    models.mkdir(parents=True)
+    for block in blocks_of(ROOT / "docs" / "how-to" / "add-a-model.md"):
+        if block.file.startswith("my_models/models/Shortest."):
+            (models / Path(block.file).name).write_text(block.text, encoding="utf-8")
+    (models / "Shorter.yaml").write_text("base: Shortest\nweight: 2.0\n", encoding="utf-8")
+    run("-m", "movierec_bench", "run", "--models", "Shortest,Shorter", "--configs", "mine")
+    board = pd.read_csv(folder / "runs" / "ml-100k" / "leaderboard.csv").set_index("model")
+    assert board.loc[["Shortest", "Shorter"], "status"].eq("done").all()
+    assert (folder / "runs" / "ml-100k" / "submissions" / "Shortest.csv").is_file()

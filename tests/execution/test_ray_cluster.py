@@ -19,7 +19,6 @@ import pandas as pd
 import psutil
 import pytest
 from support.planted import planted_competition
-from support.ray_processes import write_sitecustomize
 
 from movierec_bench.data.atomic import write_atomic
 from movierec_bench.errors import ConfigError
@@ -70,7 +69,7 @@ class {name}(BPR):
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
-    """A folder with a data set, configurations, and the module of the model that waits for a gate."""
+    """A folder with a data set, configurations, with models of the user's own that wait for a gate."""
     with tempfile.TemporaryDirectory(
         prefix="mb-"
     ) as folder:  # short: Ray's sockets in it have names of 107 bytes at most
@@ -79,18 +78,15 @@ def place() -> Iterator[Path]:
 
 def _filled(folder: Path) -> Path:
     write_atomic(planted_competition(), folder / "atomic_data", "planted")
-    plugin = folder / "plugin"
-    plugin.mkdir()
-    for name in (*WAIT, *SHARE):
-        (plugin / f"{name.lower()}.py").write_text(WAITING.replace("{name}", name))
-    write_sitecustomize(plugin)
     models = folder / "configs" / "models"
     models.mkdir(parents=True)
+    for name in (*WAIT, *SHARE):
+        (models / f"{name}.py").write_text(WAITING.replace("{name}", name))
     (models / "BPR.yaml").write_text(f"{HEAD}}}\n{SMALL}")
     for name in (*WAIT, *SHARE):
         block = f"{HEAD.replace('recbole', 'ours')}, resources: {SHARE.get(name, '{}')}}}"
         (models / f"{name}.yaml").write_text(f"{block}\n{SMALL}gate: {folder / 'gate'}\n")
-    (models / "Wrong.yaml").write_text(f"{HEAD}, class: BPR}}\n{SMALL.replace('8', '-8')}")
+    (models / "Wrong.yaml").write_text(f"{HEAD}, class: BPR}}\n{SMALL}learning_rate: 1e30\n")
     (models / "Huge.yaml").write_text(f"{HEAD}, class: BPR, resources: {{cpu: 3, gpu: 1}}}}\n{SMALL}")
     return folder
 
@@ -100,7 +96,6 @@ def ray_cluster(place: Path) -> Iterator[Any]:
     """A cluster of one node with one CPU and one (imagined) GPU, on 127.0.0.1; tests add more."""
     with environment(
         RAY_USAGE_STATS_ENABLED="0",
-        PYTHONPATH=os.pathsep.join([str(place / "plugin"), *filter(None, [os.environ.get("PYTHONPATH")])]),
         TMPDIR=str(place),
     ):
         from ray.cluster_utils import Cluster
@@ -182,9 +177,8 @@ def test_a_node_that_dies_halfway_costs_only_its_models(place: Path, ray_cluster
 
 def assert_same_as_here(place: Path, names: str) -> None:
     """A run on this machine leaves the same, but for times and for the model that is too big for the cluster."""
-    with environment(PYTHONPATH=f"{place / 'plugin'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"):
-        one_thread_each = str(usable_cpus())
-        Command(place, "--models", names, "--out", "here", "--workers", one_thread_each).end()
+    one_thread_each = str(usable_cpus())
+    Command(place, "--models", names, "--out", "here", "--workers", one_thread_each).end()
     there, here = (RunFolder(place / out / "planted") for out in ("there", "here"))
     measured = {"place", "fit_seconds", "rank_seconds", "refit_seconds", "peak_rss_mb"}
     columns = [column for column in BOARD_COLUMNS if column not in measured]
