@@ -14,12 +14,13 @@ import sys
 import traceback
 from collections.abc import Collection
 from contextlib import suppress
-from typing import Callable, NoReturn
+from typing import Annotated, Callable, NoReturn
 
 import typer
 from rich.console import Console
 
-from movierec_bench.commands.terminal import discard_output
+from movierec_bench import __version__
+from movierec_bench.commands.terminal import discard_output, say
 from movierec_bench.errors import BenchError, readable, system_error
 
 DEBUG_VARIABLE = "MOVIEREC_BENCH_DEBUG"  # set: the traceback of a fault of ours is printed
@@ -50,9 +51,9 @@ def build_app(used: Collection[str]) -> typer.Typer:
     app = typer.Typer(
         help="Benchmarks every recommender under one protocol and writes a leaderboard and submissions.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
     )
+    app.callback()(_begin)
     for name, line in COMMANDS.items():
         app.command(name, help=line)(load_command(name) if name in used else _unused)
     return app
@@ -63,7 +64,7 @@ def main() -> None:
     _log_to_stderr()
     _heed_signals()
     try:
-        build_app([word for word in sys.argv[1:] if not word.startswith("-")][:1])()
+        build_app([word for word in _typed() if not word.startswith("-")][:1])()
     except BenchError as error:
         _refuse(str(error))
     except OSError as error:
@@ -85,6 +86,26 @@ def main() -> None:
     finally:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever presses Ctrl-C now waits for nothing any more
+
+
+def _typed() -> list[str]:
+    """What was typed behind the program's name; for a shell that asks how it could go on, what there is so far."""
+    so_far = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS")
+    return so_far.split()[1:] if so_far else sys.argv[1:]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        say(__version__)
+        raise typer.Exit
+
+
+def _begin(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 def _refuse(message: str) -> NoReturn:

@@ -7,19 +7,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
 import movierec_bench as mb
 from movierec_bench.schema import FAMILIES, MAIN_METRIC
 from movierec_bench.settings.catalog import CLOSED_GROUPS, ModelEntry
+from movierec_bench.settings.published import WHERE, published_scores
 from site_builder.boards import Place, recorded_places
 
 HERE = Path(__file__).parent
-_LITERATURE = {
-    "cohort": "Recall@10 on the competition's hidden rows, as teams reported it",
-    "gowalla": "Recall@20 / NDCG@20 on LightGCN's split of Gowalla, from BARS",
-    "beauty": "Recall@10 / NDCG@10 on Amazon Beauty, last item held out",
-}
 _FAMILIES = {
     "rule": "Rules: nothing is learned but counts",
     "general": "General: who watched what, without order",
@@ -55,7 +49,7 @@ def model_pages() -> dict[str, str]:
     """Return the Markdown of ``models/index.md`` and of every model's page, by path in the site."""
     catalog = mb.load_catalog()
     places = recorded_places(HERE.parent / "docs" / "boards.md")
-    published = yaml.safe_load((HERE / "published.yaml").read_text(encoding="utf-8"))
+    published = published_scores()
     unknown = sorted(set(published) - set(catalog))
     if unknown:
         raise KeyError(f"published.yaml names {unknown[0]}, which is no model of the catalogue")
@@ -66,7 +60,9 @@ def model_pages() -> dict[str, str]:
 
 
 def _index(
-    catalog: Mapping[str, ModelEntry], places: Mapping[str, list[Place]], published: Mapping[str, dict[str, list[str]]]
+    catalog: Mapping[str, ModelEntry],
+    places: Mapping[str, list[Place]],
+    published: Mapping[str, Mapping[str, list[str]]],
 ) -> str:
     lines = [_INTRODUCTION.format(count=len(catalog), metric=MAIN_METRIC)]
     for family in FAMILIES:
@@ -82,7 +78,7 @@ def _index(
         for entry in entries:
             score = next((place.cells[MAIN_METRIC] for place in places.get(entry.name, [])), "")
             reported = (published.get(entry.name, {}).get("cohort") or [""])[0].split(" ")[0]
-            what = _first_sentence(entry.summary)
+            what = _cell(entry.in_a_line)
             groups = ", ".join(_named_groups(entry))
             lines.append(
                 f"| [{entry.name}]({entry.name}.md) | {entry.source} | {groups} | {what} | {score} | {reported} |"
@@ -124,7 +120,7 @@ def _scores(places: list[Place], published: Mapping[str, list[str]]) -> list[str
         lines += ["On none of our recorded boards yet; run it as above to see where it stands on your data."]
     lines.append("")
     for where, scores in published.items():
-        lines += [f"{_LITERATURE[where]} (their data and protocol, not comparable with the boards above):", ""]
+        lines += [f"{WHERE[where]} (their data and protocol, not comparable with the boards above):", ""]
         lines += [*(f"- {score}" for score in scores), ""]
     return lines
 
@@ -175,10 +171,6 @@ def _written_parameters(text: str) -> list[tuple[str, str, str]]:
 
 def _named_groups(entry: ModelEntry) -> list[str]:
     return [group for group in entry.groups if group not in ("all", *FAMILIES)]
-
-
-def _first_sentence(text: str) -> str:
-    return _cell(re.split(r"(?<=[.;]) ", text, maxsplit=1)[0].rstrip(".;"))
 
 
 def _cell(text: str) -> str:

@@ -5,23 +5,44 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Optional, Union
 
-from rich.table import Table
+from rich.console import RenderableType
 
 from movierec_bench.commands.from_function import command_from
 from movierec_bench.commands.terminal import show_table
-from movierec_bench.reports.catalog_table import catalog_table
+from movierec_bench.errors import ConfigError, did_you_mean
+from movierec_bench.reports.catalog_table import catalog_table, model_card
 from movierec_bench.schema import PathLike
-from movierec_bench.settings.catalog import load_catalog, select
+from movierec_bench.settings.catalog import groups, load_catalog, select
+from movierec_bench.settings.published import published_scores
+from movierec_bench.settings.yaml_files import ConfigFolders
+from movierec_bench.tuning.space import has_space, load_space
 
 
-def models(models: Union[str, Iterable[str]] = "all", configs: Optional[PathLike] = None) -> Table:
-    """List the catalogue: name, family, source, groups, status, what a model needs.
+def models(
+    name: Optional[str] = None, models: Union[str, Iterable[str]] = "all,variants", configs: Optional[PathLike] = None
+) -> RenderableType:
+    """List the catalogue: name, family, source, groups, status, and what each model is; or all about one model.
 
     Args:
+        name: a model, of which to print every parameter with what it may be, its search space and what others report.
         models: names and groups, comma-separated or a sequence; ``-Name`` leaves one out.
         configs: a folder laid out like ``recbole_configs`` whose files win over the packaged ones.
+
+    Raises:
+        ConfigError: there is no such model, or a file of the configurations is malformed.
     """
-    return catalog_table(select(load_catalog(configs), models))
+    catalog = load_catalog(configs)
+    if name is None:
+        return catalog_table(select(catalog, models))
+    if name in groups(catalog):
+        raise ConfigError(f"{name} is a group; expected a model, or `models --models {name}` for all of the group")
+    if name not in catalog:
+        hint = did_you_mean(name, catalog) or "`python -m movierec_bench models` lists them all"
+        raise ConfigError(f"unknown model {name!r}; {hint}")
+    entry, folders = catalog[name], ConfigFolders(configs)
+    domains = load_space(entry, folders).domains if has_space(entry, folders) else {}
+    searched = {key: domain.in_words for key, domain in domains.items()}
+    return model_card(entry, searched, published_scores().get(name, {}))
 
 
-command = command_from(models, show_table)
+command = command_from(models, show_table, arguments=("name",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,6 +82,11 @@ class ModelEntry:
     declared: Mapping[str, Declaration] = field(default_factory=dict)
     bases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     code: Optional[OwnCode] = None
+
+    @property
+    def in_a_line(self) -> str:
+        """What the model is: the first sentence of its summary."""
+        return re.split(r"(?<=[.;]) ", self.summary, maxsplit=1)[0].rstrip(".;")
 
     def without(self, lacking: Iterable[str]) -> ModelEntry:
         """This model where ``lacking``, some of ``REQUIREMENTS``, cannot be had: it says so in ``needs``."""

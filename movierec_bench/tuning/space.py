@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from movierec_bench.errors import ConfigError, did_you_mean
 from movierec_bench.settings.catalog import ModelEntry
@@ -50,6 +50,14 @@ class Domain:
             return min(max(int(_between_logs(low, high + 1, quantile)), low), high)
         value = low + quantile * (high - low) if self.kind == "uniform" else _between_logs(low, high, quantile)
         return min(max(float(f"{value:.{_DIGITS}g}"), float(low)), float(high))
+
+    @property
+    def in_words(self) -> str:
+        """What is searched: '50 to 5000, by its logarithm', or the choices."""
+        if self.kind == "choice":
+            return " | ".join(json.dumps(value) if not isinstance(value, str) else value for value in self.values)
+        low, high = self.values
+        return f"{low:g} to {high:g}{', by its logarithm' if self.kind.startswith('log_') else ''}"
 
     def __contains__(self, value: Any) -> bool:
         if self.kind == "choice":
@@ -104,6 +112,16 @@ class SearchSpace:
         return drawn
 
 
+def has_space(entry: ModelEntry, folders: ConfigFolders) -> bool:
+    """Whether a model, or the model it is a variant of, has a search space."""
+    return _named_in({path.stem for path in folders.files(_TUNE)}, entry) is not None
+
+
+def _named_in(there: Collection[str], entry: ModelEntry) -> Optional[str]:
+    """The first of the model and its bases that is there."""
+    return next((name for name in (entry.name, *entry.bases) if name in there), None)
+
+
 def load_space(entry: ModelEntry, folders: ConfigFolders) -> SearchSpace:
     """The search space of a model; of a variant that has none, its base's, without the parameters the variant sets.
 
@@ -111,7 +129,7 @@ def load_space(entry: ModelEntry, folders: ConfigFolders) -> SearchSpace:
         ConfigError: the model has none, or its YAML names an unknown parameter or domain, or bad bounds.
     """
     there = {path.stem: path for path in folders.files(_TUNE)}
-    of = next((name for name in (entry.name, *entry.bases) if name in there), None)
+    of = _named_in(there, entry)
     if of is None:
         raise ConfigError(
             f"{entry.name} has no search space; expected one of {', '.join(there) or 'none yet'}, "

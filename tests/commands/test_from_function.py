@@ -76,4 +76,4 @@ def test_every_flag_is_a_keyword_of_the_python_function(name: str) -> None:
     command = importlib.import_module(f"movierec_bench.commands.{name}").command
     flags = set(inspect.signature(command).parameters)
     keywords = set(inspect.signature(mb.load_catalog if name == "models" else getattr(mb, name)).parameters)
-    assert flags == keywords | ({"models"} if name == "models" else set())
+    assert flags == keywords | ({"models", "name"} if name == "models" else set())
