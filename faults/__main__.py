@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from faults import cases, forks, planted, scenes, workers
-from faults.plan import plan
-from faults.table import table
+from faults.fuzzing import FUZZ, FuzzStage
+from faults.plan import kills, plan
+from faults.table import inputs_table, table
 from faults.trying import Stage, Tried
 
 
@@ -24,16 +25,20 @@ def main() -> int:
         session = Session(Path(room), options.workers)
         if options.repeat:
             return session.repeat(options.repeat)
-        names = options.scenes.split(",") if options.scenes else [scene.name for scene in scenes.SCENES]
-        return session.search(names, options.faults, options.seed, options.minutes, options.report)
+        names = options.scenes.split(",") if options.scenes else [*(scene.name for scene in scenes.SCENES), FUZZ]
+        inputs = options.inputs if FUZZ in names else 0
+        names = [name for name in names if name != FUZZ]
+        return session.search(names, options, inputs)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
     parser.add_argument("--faults", type=int, default=1500, help="how many to try")
+    parser.add_argument("--inputs", type=int, default=10_000, help="how many changed files to have read")
     parser.add_argument("--minutes", type=float, default=20, help="when to stop in any case")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of what to try")
-    parser.add_argument("--scenes", help="only these, joined by commas")
+    parser.add_argument("--scenes", help=f"only these, joined by commas; {FUZZ} is that of changed files")
+    parser.add_argument("--kills", action="store_true", help="only, and exhaustively, kill everything at each change")
     parser.add_argument("--repeat", metavar="SEED", help="try one case again and show all that was said")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="cases at once")
     parser.add_argument("--room", help="folder for scratch space; memory where there is some")
@@ -71,6 +76,8 @@ class Session:
 
     def repeat(self, seed: str) -> int:
         """Try one case and print everything."""
+        if seed.startswith(f"{FUZZ}:"):
+            return self._repeat_input(seed)
         case = cases.parse(seed)
         stages = self.stage([case.scene])
         tried = next(workers.spread(stages[case.scene].attempt, [case], 1))
@@ -80,11 +87,42 @@ class Session:
             _say(line)
         return 1 if tried.wrong else 0
 
-    def search(self, names: Sequence[str], total: int, seed: int, minutes: float, report: Path) -> int:
+    def _repeat_input(self, seed: str) -> int:
+        tried = FuzzStage(self._data, self._room).attempt(seed)
+        for one in tried:
+            _say(f"{one.seed}: {'; '.join(one.wrong) or 'nothing is wrong'}")
+        return 1 if any(one.wrong for one in tried) else 0
+
+    def fuzz(self, total: int, seed: int, started: float, minutes: float) -> list[Tried]:
+        """Have ``total`` changed files read; print the seed of every one that breaks something."""
+        if not total:
+            return []
+        stage = FuzzStage(self._data, self._room)
+
+        def attempt(batch: str) -> list[Tried]:
+            return [] if time.monotonic() > started + 60 * minutes else stage.attempt(batch)
+
+        planned = stage.plan(total, seed)
+        _say(f"having {total} changed files read, {len(stage.targets)} kinds, seed {seed}")
+        tried = []
+        for some in workers.spread(attempt, planned, self._workers):
+            for one in some:
+                tried.append(one)
+                if one.wrong:
+                    _say(f"\nSEED {one.seed}\n    {'; '.join(one.wrong)}")
+        return tried
+
+    def search(self, names: Sequence[str], options: argparse.Namespace, inputs: int) -> int:
         """Try many cases; print the seed of every one that breaks something, and the table."""
+        seed, minutes, report = options.seed, options.minutes, options.report
         started = time.monotonic()
+        read = self.fuzz(inputs, seed, started, minutes)
         stages = self.stage(names)
-        planned = plan({name: stage.points for name, stage in stages.items()}, total, seed)
+        points = {name: stage.points for name, stage in stages.items()}
+        if options.kills:
+            planned = [case for name in names for case in kills(points[name], name)]
+        else:
+            planned = plan(points, options.faults, seed)
         _say(f"trying {len(planned)} faults, seed {seed}")
 
         def attempt(case: cases.Case) -> Tried | None:
@@ -102,12 +140,14 @@ class Session:
                 for line in one.wrong[:6]:
                     _say(f"    {line}")
         seconds = time.monotonic() - started
-        text = table(tried)
+        text = table(tried) + (f"\n{inputs_table(read)}" if read else "")
+        tried += read
         report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(f"{len(tried)} faults in {seconds:.0f} seconds, seed {seed}.\n\n{text}", encoding="utf-8")
+        summary = f"{len(tried) - len(read)} faults and {len(read)} changed files in {seconds:.0f} seconds, seed {seed}"
+        report.write_text(f"{summary}.\n\n{text}", encoding="utf-8")
         broken = [one for one in tried if one.wrong]
-        _say(f"\n{text}\n{len(tried)} faults in {seconds:.0f} seconds, {len(broken)} violated an invariant; {report}")
-        left_out = len(planned) - len(tried)
+        _say(f"\n{text}\n{len(tried)} cases in {seconds:.0f} seconds, {len(broken)} violated an invariant; {report}")
+        left_out = len(planned) - len(tried) + len(read)
         if left_out:
             _say(f"time was up: {left_out} faults were not tried")
         return 1 if broken else 0

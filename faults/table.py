@@ -26,6 +26,15 @@ def table(tried: Iterable[Tried]) -> str:
     return markdown(lines) + f"\n\n{note}\n"
 
 
+def inputs_table(tried: Sequence[Tried]) -> str:
+    """Changed files by kind, with how many were neither read nor refused as they should be."""
+    counts = Counter(one.action for one in tried)
+    wrong = Counter(one.action for one in tried if one.wrong)
+    lines = [["file", "changed", "violations"]]
+    lines += [[kind, str(counts[kind]), str(wrong[kind])] for kind in sorted(counts)]
+    return markdown([*lines, ["all", str(len(tried)), str(sum(wrong.values()))]])
+
+
 def _cell(count: int, wrong: int) -> str:
     if not count:
         return ""
