@@ -90,6 +90,12 @@ def test_tables_of_commands_have_every_command(page: str) -> None:
     assert sorted(listed) == sorted(COMMANDS)
 
 
+def test_the_readme_names_every_folder() -> None:
+    table = (ROOT / "README.md").read_text(encoding="utf-8").split("| folder of `movierec_bench/` | holds |")[1]
+    named = re.findall(r"`([a-z_]+)/`", table.split("\n\n")[0])
+    assert sorted(named) == sorted(path.parent.name for path in (ROOT / "movierec_bench").glob("*/__init__.py"))
+
+
 def test_links_between_the_repositorys_pages_lead_somewhere() -> None:
     for page in [*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]:
         text = re.sub(r"^ *```[\s\S]*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
