@@ -7,7 +7,7 @@ SOURCES := movierec_bench tests benchmarks site_builder notebooks faults
 PEERS := .venv-peers
 VENV2 := .venv-numpy2
 
-.PHONY: setup demo bench test test-all test-numpy2 faults docs notebooks notebooks-owner format lint types clean
+.PHONY: setup demo bench test test-all test-numpy2 faults docs picture notebooks notebooks-owner format lint types clean
 
 # Python 3.10 and 3.11 get RecBole with its pins from pip; for later Pythons the last line brings it without them.
 $(VENV)/installed: setup.cfg setup.py requirements-dev.txt constraints.txt pyproject.toml
@@ -58,6 +58,16 @@ bench: setup $(PEERS)/installed  ## measure against RecBole and peers; ONLY="EAS
 # The two variables silence advertisements of other programs that the theme and a plugin print.
 docs: setup  ## the documentation site in site/, built without the network; a warning is an error
 	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(VENV)/bin/mkdocs build --strict --quiet
+
+CHROMIUM := chromium --headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --hide-scrollbars
+
+picture: setup  ## docs/images/report.png, the picture of a report in the READMEs; needs Chromium
+	$(PY) -m movierec_bench convert
+	$(PY) -m movierec_bench run --models fast --out build/picture
+	$(PY) -m movierec_bench ensemble build/picture/ml-100k
+	$(PY) -m movierec_bench report build/picture/ml-100k
+	$(CHROMIUM) --window-size=1280,1130 --virtual-time-budget=20000 --screenshot=docs/images/report.png \
+		file://$(CURDIR)/build/picture/ml-100k/report.html
 
 notebooks: setup  ## run the notebooks and store their outputs
 	$(PY) notebooks/execute.py

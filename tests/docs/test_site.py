@@ -96,6 +96,14 @@ def test_the_readme_names_every_folder() -> None:
     assert sorted(named) == sorted(path.parent.name for path in (ROOT / "movierec_bench").glob("*/__init__.py"))
 
 
+@pytest.mark.parametrize("page", ["README.md", "README.ko.md", "docs/index.md"])
+def test_the_picture_of_a_report_is_there_and_small(page: str) -> None:
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / page).read_text(encoding="utf-8"))
+    assert [Path(picture).name for picture in pictures] == ["report.png"]
+    picture = (ROOT / page).parent / pictures[0]
+    assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size < 300_000
+
+
 def test_links_between_the_repositorys_pages_lead_somewhere() -> None:
     for page in [*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]:
         text = re.sub(r"^ *```[\s\S]*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)

@@ -24,6 +24,7 @@ _SHELL = (
     "mkdir",
     "cp",
     "echo",
+    "sed",
     "source",
 )  # of every shell; what they are told is not checked
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*")
