@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.compare import record
 from benchmarks.plan import AUTOENCODERS, FULL
 from benchmarks.workloads import prepare
-from movierec_bench.ranking.top_k import BLOCK_BYTES
+from movierec_bench.ranking.top_k import BYTES_A_BLOCK
 from movierec_bench.settings.catalog import load_catalog
 
 
@@ -56,7 +56,7 @@ def _rankings() -> dict[str, Work]:
     """By comparison and side of the plan."""
     _, _, train, _ = prepare(FULL).read()
     users, movies, rows = train.n_users - 1, train.n_items, len(train)
-    blocks = -(-4 * users * movies // BLOCK_BYTES)
+    blocks = -(-4 * users * movies // BYTES_A_BLOCK)
     of = {name: entry.parameters for name, entry in load_catalog().items()}
     dense = Work(rows * movies, blocks * 4 * movies**2)  # a row of weights for each watched movie
     by_movies = rows * of["ItemKNN"]["k"]  # each watched movie's neighbours

@@ -64,7 +64,7 @@ MANIFEST = "manifest.json"
 FORMAT, ANY_LOG = 1, 2
 
 _NAME = re.compile(r"\w[\w.-]*")
-_HASHED_AT_ONCE = 1 << 22  # bytes
+_BYTES_A_BLOCK = 1 << 22  # bytes
 _NUMBERS, _TEXTS = "numbers", "texts"  # what ids are
 _CONVERT_AGAIN = "run `python -m movierec_bench convert` again"
 
@@ -254,7 +254,7 @@ def _hash_files(folder: Path, name: str) -> dict[str, str]:
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_HASHED_AT_ONCE):
+        while block := file.read(_BYTES_A_BLOCK):
             digest.update(block)
     return digest.hexdigest()
 

@@ -61,7 +61,7 @@ _FEATURE_HEADINGS = {
 NA_WORDS = frozenset(
     ["#n/a", "#na", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>", "n/a", "na", "nan", "none", "null"]
 )
-_ROWS_AT_ONCE = 1 << 20  # written at once: ids that are texts are spelled out only then
+_ROWS_A_BLOCK = 1 << 20  # written at once: ids that are texts are spelled out only then
 _ID_COLUMN = IdColumn(_ITEM_HEADING, ITEM)
 _YEAR_COLUMN = replace(YEAR_COLUMN, fractional=True)
 _YEAR_DIGITS = 4
@@ -180,8 +180,8 @@ def write_table(path: Path, table: Table) -> None:
     rows = pa.table({heading: pa.array(values) for heading, values in table.items()})
     with path.open("wb") as file:
         file.write(("\t".join(table) + "\n").encode("utf-8"))
-        for start in range(0, rows.num_rows, _ROWS_AT_ONCE):
-            part = rows.slice(start, _ROWS_AT_ONCE)
+        for start in range(0, rows.num_rows, _ROWS_A_BLOCK):
+            part = rows.slice(start, _ROWS_A_BLOCK)
             pyarrow.csv.write_csv(
                 pa.table({heading: _spelled_out(part[heading]) for heading in table}),
                 file,

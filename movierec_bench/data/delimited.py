@@ -37,8 +37,8 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 _INK = re.compile(rb"\S")
 _INTEGER = re.compile(r"-?[0-9]{1,100}")
 _SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", " ": "spaces"}
-_PARSED_AT_ONCE = 1 << 22  # bytes pyarrow turns into one chunk
-_BLOCK = 1 << 20  # bytes read at once while looking for the first bad line
+_PARSED_BYTES_A_BLOCK = 1 << 22  # bytes pyarrow turns into one chunk
+_SEARCHED_BYTES_A_BLOCK = 1 << 20  # bytes read at once while looking for the first bad line
 _SHOWN = 60  # characters of a bad value that a message quotes
 
 
@@ -295,7 +295,7 @@ class DelimitedText:
         return pyarrow.csv.read_csv(
             pa.BufferReader(pa.py_buffer(memoryview(self.content)[start:stop])),
             read_options=pyarrow.csv.ReadOptions(
-                column_names=[str(i) for i in range(len(self.headings))], block_size=_PARSED_AT_ONCE
+                column_names=[str(i) for i in range(len(self.headings))], block_size=_PARSED_BYTES_A_BLOCK
             ),
             parse_options=pyarrow.csv.ParseOptions(delimiter=self.separator),
             # No text stands for a missing value here: an empty field must be refused, not become null.
@@ -317,7 +317,7 @@ class DelimitedText:
         headings = [column.heading for column in columns]
         start, line = self.start, self.first_line
         while start < len(self.content):
-            stop = self.content.find(b"\n", start + _BLOCK) + 1 or len(self.content)
+            stop = self.content.find(b"\n", start + _SEARCHED_BYTES_A_BLOCK) + 1 or len(self.content)
             try:
                 plain = self._is_plain(self._parse(columns, start, stop), columns, start, stop)
             except pa.ArrowInvalid:

@@ -20,7 +20,7 @@ DRAWS = 10_000  # of all models' means; a p-value of .05 is then known to within
 DIFFERENCE, LOW, HIGH, P_BEST = "difference", "difference_low", "difference_high", "p_best"
 TESTS_COLUMNS = (MODEL, DIFFERENCE, LOW, HIGH, P_BEST)
 
-_BLOCK_CELLS = 2**18  # numbers looked at together, so that they stay in the processor's cache
+_CELLS_A_BLOCK = 2**18  # numbers looked at together, so that they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _errors_and_draws(
     """(float64 [M, M], the standard error of each pair's difference; float32 [M, draws], means of equal models)."""
     users = len(values)
     covariance = np.zeros((len(means), len(means)))
-    step = max(1, 16 * _BLOCK_CELLS // len(means))
+    step = max(1, 16 * _CELLS_A_BLOCK // len(means))
     for start in range(0, users, step):
         centred = values[start : start + step] - means
         covariance += centred.T @ centred
@@ -183,7 +183,7 @@ def _compare(drawn: np.ndarray, errors: np.ndarray, observed: np.ndarray) -> tup
         scale = np.where(errors > 0, 1 / errors, 0.0).astype(np.float32)
     as_large = np.zeros(models, dtype=np.int64)
     largest = np.zeros(draws, dtype=np.float32)
-    step = max(1, _BLOCK_CELLS // models)
+    step = max(1, _CELLS_A_BLOCK // models)
     for start in range(0, draws, step):
         block, most = drawn[:, start : start + step], largest[start : start + step]
         as_large[-1] += len(most)

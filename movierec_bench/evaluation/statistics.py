@@ -12,7 +12,7 @@ from movierec_bench.errors import DataError
 from movierec_bench.schema import MAIN_METRIC, USER
 
 SAMPLES = 2000  # bootstrap resamples; the draw then moves a 95 % interval's ends by some 1.5 % of its width
-_BLOCK_CELLS = 2**22  # most numbers drawn at once
+_CELLS_A_BLOCK = 2**22  # most numbers drawn at once
 
 
 def bootstrap_interval(
@@ -38,7 +38,7 @@ def bootstrap_interval(
     _require_users(len(values))
     rng = np.random.default_rng(seed)
     distinct, counts = np.unique(values, return_counts=True)
-    block = max(1, _BLOCK_CELLS // len(distinct))
+    block = max(1, _CELLS_A_BLOCK // len(distinct))
     means = np.concatenate(
         [
             rng.multinomial(len(values), counts / len(values), size=min(block, samples - done)) @ distinct

@@ -31,7 +31,7 @@ MOST_WEIGHT = 1000.0
 
 _HEAD, _TAIL_WEIGHT = 10, 0.3  # ranks 1-10 weigh 1, the ranks behind them 0.3 (t3-16)
 _USERS_A_THREAD = 1000  # fewer users are not worth another thread
-_BLOCK_BYTES = 64 * 2**20  # bytes, the most that one block of points of a score rule may take
+_BYTES_A_BLOCK = 64 * 2**20  # bytes, the most that one block of points of a score rule may take
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,7 @@ def _users_a_block(rule: Rule, items: np.ndarray) -> int:
     """Users whose points are held at once; the points of a rank rule take no memory."""
     if not rule.reads_scores:
         return max(1, items.shape[1])
-    return max(1, _BLOCK_BYTES // (4 * items.shape[0] * min(rule.depth, items.shape[2])))
+    return max(1, _BYTES_A_BLOCK // (4 * items.shape[0] * min(rule.depth, items.shape[2])))
 
 
 def _in_threads(kernel: Callable[..., None], n_users: int, *arguments: Any) -> None:

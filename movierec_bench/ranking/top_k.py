@@ -24,7 +24,7 @@ from movierec_bench.schema import ITEM, RANK, SCORE, USER, K
 
 # Bytes, the most one block of scores may take. The C library hands a freed block of 32 MiB or more back to the system,
 # and fresh pages cost more than the ranking; besides, a smaller block is still in the cache when it is ranked.
-BLOCK_BYTES = 28 * 2**20
+BYTES_A_BLOCK = 28 * 2**20
 
 Scores = Union[torch.Tensor, np.ndarray]
 ScoreBlock = Callable[[np.ndarray], Scores]
@@ -86,7 +86,7 @@ def top_k(
     seen: csr_matrix,
     k: int,
     *,
-    block_bytes: int = BLOCK_BYTES,
+    block_bytes: int = BYTES_A_BLOCK,
     allowed: Optional[Candidates] = None,
 ) -> TopK:
     """The ``k`` best unseen movies of each user, exactly, in memory bounded whatever the number of users.

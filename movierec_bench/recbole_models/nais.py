@@ -12,7 +12,7 @@ from movierec_bench.models.parts.sparse_rows import RowReader, sample_zeros
 from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 from movierec_bench.recbole_models.fism import leave_one_out_scores, profile_scores
 
-_PAIRS_AT_ONCE = 200_000  # pairs of movies whose attention is computed in one go: 50 MB at 64 factors
+_PAIRS_A_BLOCK = 200_000  # pairs of movies whose attention is computed in one go: 50 MB at 64 factors
 
 
 class TableNAIS(RowReader, NAIS):
@@ -109,7 +109,7 @@ class TableNAIS(RowReader, NAIS):
         """Attention times similarity, and attention: float32 [n_items, n_items], history's movie by candidate."""
         items = torch.arange(self.n_items, device=self.bias.device)
         weighted, attention = [], []
-        for block in items.split(max(1, _PAIRS_AT_ONCE // self.n_items)):
+        for block in items.split(max(1, _PAIRS_A_BLOCK // self.n_items)):
             similarity, weights = self._pairs(block, items.expand(len(block), -1))
             weighted.append(weights * similarity)
             attention.append(weights)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # takes seconds to import
     from mlflow.entities import Metric
 
 
-class Board(Parent):
+class RunParent(Parent):
     """A run's folder, ``runs/<dataset>``."""
 
     child_tag = MODEL

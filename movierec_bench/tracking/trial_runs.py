@@ -42,7 +42,7 @@ if TYPE_CHECKING:  # takes seconds to import
 _BEST_RECALL = f"best_valid_{key_of(MAIN_METRIC)}"  # valid_recall_at_10 has a step an epoch, and ends with the last
 
 
-class Search(Parent):
+class SearchParent(Parent):
     """The search for one model's parameters, ``tuned/<dataset>/trials/<Model>``."""
 
     child_tag = TRIAL

@@ -47,8 +47,8 @@ from movierec_bench.tracking.entries import (
 )
 from movierec_bench.tracking.kept_models import log_kept_model
 from movierec_bench.tracking.live import Training
-from movierec_bench.tracking.model_runs import Board
-from movierec_bench.tracking.trial_runs import Search
+from movierec_bench.tracking.model_runs import RunParent
+from movierec_bench.tracking.trial_runs import SearchParent
 
 if TYPE_CHECKING:  # takes seconds to import
     from mlflow import MlflowClient
@@ -145,7 +145,7 @@ def send_training(run: RunFolder, uri: str, training: Collection[Training]) -> N
 
         client = MlflowClient(tracking_uri=uri)
         experiment_id = _experiment(client, manifest.dataset, _artifact_location(run, uri))
-        store = _Store.open(client, experiment_id, manifest, Board(run, manifest))
+        store = _Store.open(client, experiment_id, manifest, RunParent(run, manifest))
         for model in training:
             if model.run is None:
                 store.delete_unfinished(model.name)
@@ -154,9 +154,9 @@ def send_training(run: RunFolder, uri: str, training: Collection[Training]) -> N
 
 def _parents(run: RunFolder, manifest: RunManifest) -> list[Parent]:
     """What of the folder becomes a parent run: a benchmark, or each search of `tune`."""
-    searches: list[Parent] = [Search(run, manifest, folder) for folder in searched(run)]
+    searches: list[Parent] = [SearchParent(run, manifest, folder) for folder in searched(run)]
     if run.models() or run.ensembles() or not (run.path / "trials").is_dir():
-        return [Board(run, manifest), *searches]
+        return [RunParent(run, manifest), *searches]
     return searches
 
 

@@ -128,7 +128,7 @@ def test_reading_equals_a_naive_reader(tmp_path: Path, good: list, rest: list, l
     allowed = {"a": {**GOOD, "101": 101}, "t": GOOD}
     bad = [n for n, row in lines if len(row) != 2 or row[0] not in allowed["a"] or row[1] not in allowed["t"]]
     if bad:
-        searched_in = mock.patch("movierec_bench.data.delimited._BLOCK", block)
+        searched_in = mock.patch("movierec_bench.data.delimited._SEARCHED_BYTES_A_BLOCK", block)
         with searched_in, pytest.raises(DataError, match=f"^x.csv line {bad[0]}: "):
             text.numbers([A, T])
     else:

@@ -302,7 +302,7 @@ def test_the_interval_is_the_same_twice_and_narrower_at_a_lower_level():
 def test_blocks_of_draws_leave_the_interval_as_it_is(monkeypatch):
     values = np.random.default_rng(2).random(50)
     whole = statistics.bootstrap_interval(values, seed=4, samples=333)
-    monkeypatch.setattr(statistics, "_BLOCK_CELLS", 50 * 100)
+    monkeypatch.setattr(statistics, "_CELLS_A_BLOCK", 50 * 100)
     assert statistics.bootstrap_interval(values, seed=4, samples=333) == pytest.approx(whole, rel=1e-12)
 
 

@@ -258,7 +258,7 @@ def test_neither_blocks_nor_threads_show(name: str, monkeypatch: pytest.MonkeyPa
         expected = mix(rule, items, weights, scores)
         numba.set_num_threads(threads)
         monkeypatch.setattr(mixing, "_USERS_A_THREAD", 1)
-        monkeypatch.setattr(mixing, "_BLOCK_BYTES", 4 * 4 * 20 * 7)  # seven users a block
+        monkeypatch.setattr(mixing, "_BYTES_A_BLOCK", 4 * 4 * 20 * 7)  # seven users a block
         for found, value in zip(mix(rule, items, weights, scores), expected):
             np.testing.assert_array_equal(found, value)
     finally:

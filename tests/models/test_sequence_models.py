@@ -57,7 +57,7 @@ def batch(*histories: list[int]) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize("logits_at_once", [500_000, 14])  # one block, and two rows a block
 def test_the_loss_and_its_gradients_equal_torchs(with_bias: bool, logits_at_once: int, monkeypatch) -> None:  # noqa: ANN001
-    monkeypatch.setitem(window_model._LOGITS_AT_ONCE, "cpu", logits_at_once)
+    monkeypatch.setitem(window_model._LOGITS_A_BLOCK, "cpu", logits_at_once)
     rng = torch.Generator().manual_seed(3)
     hidden, vectors = torch.randn(5, 4, generator=rng), torch.randn(8, 4, generator=rng)
     bias, targets = torch.randn(8, generator=rng), torch.tensor([1, 7, 3, 3, 2])

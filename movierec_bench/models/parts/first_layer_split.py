@@ -6,7 +6,7 @@ from typing import Callable
 
 import torch
 
-_FLOATS_AT_ONCE = 16_000_000  # floats of a block of first-layer outputs: 64 MB
+_FLOATS_A_BLOCK = 16_000_000  # floats of a block of first-layer outputs: 64 MB
 
 
 def score_pairs(
@@ -25,7 +25,7 @@ def score_pairs(
     Returns:
         Float32 [B, n_items].
     """
-    users_at_once = max(1, _FLOATS_AT_ONCE // item_part.numel())
+    users_at_once = max(1, _FLOATS_A_BLOCK // item_part.numel())
     return torch.cat([finish(block.unsqueeze(1) + item_part) for block in user_part.split(users_at_once)])
 
 

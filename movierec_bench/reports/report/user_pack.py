@@ -23,7 +23,7 @@ from movierec_bench.schema import ITEM, TIME, USER, K
 
 MOST_BYTES = 9_000_000  # of the packed users; with charts, tables and titles a page then stays below 15 MB
 _MOST_HISTORY = 200  # rows of a user's history that are packed
-_BLOCK = 32  # users that one look unpacks
+_USERS_A_BLOCK = 32  # users that one look unpacks
 _PILOT = 256  # users that tell how many bytes one takes
 _NARROW = 2**16  # numbers of movies, 0 among them, that 16 bits can write
 
@@ -34,7 +34,7 @@ class UserPack:
 
     Args:
         users: their ids as text.
-        blocks: `_BLOCK` users each, in that order.
+        blocks: `_USERS_A_BLOCK` users each, in that order.
         wide: whether the integers have 32 bits.
         titles: what the movies are called, by number - 1.
         models: whose tens are packed, in order.
@@ -53,7 +53,7 @@ class UserPack:
         return {
             "users": self.users,
             "blocks": self.blocks,
-            "block": _BLOCK,
+            "block": _USERS_A_BLOCK,
             "wide": self.wide,
             "titles": self.titles,
             "models": self.models,
@@ -180,9 +180,10 @@ class _Packer:
 
     def _blocks(self, places: Sequence[int], numbers: np.ndarray, wide: bool) -> list[str]:
         kind = "<u4" if wide else "<u2"
-        starts = range(0, len(places), _BLOCK)
+        starts = range(0, len(places), _USERS_A_BLOCK)
         packed = [
-            np.concatenate([self._user(place, numbers) for place in places[start : start + _BLOCK]]) for start in starts
+            np.concatenate([self._user(place, numbers) for place in places[start : start + _USERS_A_BLOCK]])
+            for start in starts
         ]
         return [_deflated(block.astype(kind).tobytes()) for block in packed]
 
