@@ -40,7 +40,7 @@ from movierec_bench.runs.records import FAILED, SKIPPED
 from movierec_bench.schema import EpochRecord, PathLike
 from movierec_bench.settings.catalog import load_catalog, select
 from movierec_bench.settings.protocol import protocol_of
-from movierec_bench.tracking.tracker import Tracker, tracker
+from movierec_bench.tracking.tracker import Tracking, open_tracking
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ def run(
             )
             for entry in able
         ]
-        with tracker(run_folder, tracking_uri, no_track) as tracking:
+        with open_tracking(run_folder, tracking_uri, no_track) as tracking:
             due = [job for job in jobs if is_due(job)]
             due = due if ends_at is None else in_turn(due, workers or 1)
             for job in jobs:
@@ -179,7 +179,7 @@ def _check_filters(filters: str, lacking: Sequence[str], dataset: str) -> None:
 
 
 def _run_jobs(
-    run_folder: RunFolder, jobs: list[Job], runner: _Runner, quiet: bool, tracking: Tracker
+    run_folder: RunFolder, jobs: list[Job], runner: _Runner, quiet: bool, tracking: Tracking
 ) -> dict[str, str]:
     """Run jobs and write the board after each, so that a morning after a crash finds all that was finished.
 

@@ -33,7 +33,7 @@ from movierec_bench.runs.opening import held_run
 from movierec_bench.runs.records import DONE, ENSEMBLE, RunManifest, Seconds, Status
 from movierec_bench.runs.staleness import redone_since
 from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, PathLike
-from movierec_bench.tracking.tracker import tracker
+from movierec_bench.tracking.tracker import open_tracking
 
 logger = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ def ensemble(
         data = read_data(folder, atomic)
         chosen = _chosen(folder, data, manifest, asked) if recipe is None else _reread(folder, manifest, asked)
         _check_name(folder, chosen)
-        with tracker(folder, tracking_uri, no_track) as tracking:
+        with open_tracking(folder, tracking_uri, no_track) as tracking:
             made = _Maker(folder, data, chosen, manifest.seed).make(time.perf_counter() - started)
     return replace(made, tracking=tracking.line)
 

@@ -84,7 +84,7 @@ def track(run: PathLike, tracking_uri: Optional[str] = None, timeout: float = 18
     check_positive("--timeout", timeout)
     folder = RunFolder(Path(run))
     uri = store_uri(folder, tracking_uri)
-    uploader = _Uploader(folder, uri, announce=False)
+    uploader = _UploadProcess(folder, uri, announce=False)
     try:
         uploader.end(timeout)
         if uploader.error is not None:
@@ -94,14 +94,14 @@ def track(run: PathLike, tracking_uri: Optional[str] = None, timeout: float = 18
         uploader.kill()
 
 
-class Tracker:
+class Tracking:
     """What a benchmark tells as it goes.
 
     Attributes:
         line: at the end, one line that says where the run is tracked, or why not and what to do; None: not wanted.
     """
 
-    def __init__(self, uploader: Optional[_Uploader]) -> None:
+    def __init__(self, uploader: Optional[_UploadProcess]) -> None:
         self._uploader = uploader
         self.line: Optional[str] = None
 
@@ -119,10 +119,10 @@ class Tracker:
 
 
 @contextmanager
-def tracker(run: RunFolder, tracking_uri: Optional[str], no_track: bool) -> Iterator[Tracker]:
+def open_tracking(run: RunFolder, tracking_uri: Optional[str], no_track: bool) -> Iterator[Tracking]:
     """Upload a run in the background while it goes on, and the rest at the end of the block.
 
-    A store that is down, slow or dies costs the block nothing and its end `GRACE_SECONDS` at most; `Tracker.line`
+    A store that is down, slow or dies costs the block nothing and its end `GRACE_SECONDS` at most; `Tracking.line`
     then says so. After an error in the block, Ctrl-C included, the upload is broken off; `track` completes it.
 
     Args:
@@ -134,12 +134,12 @@ def tracker(run: RunFolder, tracking_uri: Optional[str], no_track: bool) -> Iter
         ConfigError: ``tracking_uri`` or the environment is not what it should be.
     """
     if no_track or not _switched_on():
-        yield Tracker(None)
+        yield Tracking(None)
         return
     uri = store_uri(run, tracking_uri)
-    uploader = _Uploader(run, uri, announce=True)
+    uploader = _UploadProcess(run, uri, announce=True)
     try:
-        told = Tracker(uploader)
+        told = Tracking(uploader)
         yield told
         uploader.end(GRACE_SECONDS)
         if uploader.error is None:
@@ -168,7 +168,7 @@ def store_uri(run: RunFolder, tracking_uri: Optional[str]) -> str:
     return f"sqlite:///{(run.path.parent / 'mlflow.db').as_posix()}"
 
 
-class _Uploader:
+class _UploadProcess:
     """The process that uploads, and what it has answered so far."""
 
     def __init__(self, run: RunFolder, uri: str, announce: bool) -> None:

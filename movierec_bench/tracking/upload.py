@@ -63,7 +63,7 @@ _PAUSE_SECONDS = 1.0  # between two looks at models in training, whose processor
 
 
 @dataclass(frozen=True)
-class Uploaded:
+class UploadResult:
     """What one call of `upload` did.
 
     Args:
@@ -86,7 +86,7 @@ def upload(
     uri: str,
     names: Optional[Collection[str]] = None,
     training: Optional[Mapping[str, Training]] = None,
-) -> Uploaded:
+) -> UploadResult:
     """Send what the store at ``uri`` lacks of the folder of a benchmark or of searches.
 
     An upload that broke off is completed; a model or trial that was redone replaces its earlier MLflow run, which is
@@ -130,7 +130,7 @@ def upload(
                     unreadable.append(result.label)
             if names is None:
                 store.finish()
-    return Uploaded(experiment_id, tuple(ids), tuple(sent), tuple(kept), tuple(unreadable))
+    return UploadResult(experiment_id, tuple(ids), tuple(sent), tuple(kept), tuple(unreadable))
 
 
 def send_training(run: RunFolder, uri: str, training: Collection[Training]) -> None:
@@ -387,7 +387,7 @@ def main() -> None:
     other numbers. Any other line names a model, mix or trial that has ended; an empty one says that the benchmark
     has: everything else follows, and this process ends. An input that ends before is a benchmark that was killed: this
     process ends at once, and the MLflow run stays unfinished. Each upload is answered by `ANSWER` and JSON on a line of
-    its own: ``{"error": text}`` or the fields of `Uploaded`.
+    its own: ``{"error": text}`` or the fields of `UploadResult`.
     """
     run, uri = RunFolder(Path(sys.argv[1])), os.environ["MLFLOW_TRACKING_URI"]
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

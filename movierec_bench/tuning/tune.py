@@ -32,7 +32,7 @@ from movierec_bench.schema import MAIN_METRIC, PathLike
 from movierec_bench.settings.catalog import ModelEntry, load_catalog, select
 from movierec_bench.settings.protocol import Protocol, protocol_of
 from movierec_bench.settings.yaml_files import ConfigFolders
-from movierec_bench.tracking.tracker import Tracker, tracker
+from movierec_bench.tracking.tracker import Tracking, open_tracking
 from movierec_bench.tuning.best_yaml import write_best
 from movierec_bench.tuning.space import load_space
 
@@ -187,7 +187,7 @@ def tune(
             drawn = spaces[entry.name].draw(samples, seed, besides=entry.parameters)
             default = {name: entry.parameters[name] for name in spaces[entry.name].domains}
             searches.append(_Search(entry, [default, *drawn], trial_folder, seed, budget))
-        with tracker(folder, tracking_uri, no_track) as tracking:
+        with open_tracking(folder, tracking_uri, no_track) as tracking:
             _run_searches(searches, source, folder, workers, ray, device, quiet, tracking)
             found = [_write(search, folder, folders, command) for search in searches]
     again: dict[str, Any] = {
@@ -280,7 +280,7 @@ def _run_searches(
     address: Optional[str],
     device: Optional[str],
     quiet: bool,
-    tracking: Tracker,
+    tracking: Tracking,
 ) -> None:
     """Run what is missing of every search, model by model."""
     if not any(search.missing for search in searches):
@@ -358,7 +358,7 @@ def _write(search: _Search, folder: RunFolder, folders: ConfigFolders, command: 
 class _Progress(AbstractContextManager["_Progress"]):
     """Keeps each trial as it ends, has it tracked, and says how it went, above a bar or in the log."""
 
-    def __init__(self, search: _Search, quiet: bool, tracking: Tracker) -> None:
+    def __init__(self, search: _Search, quiet: bool, tracking: Tracking) -> None:
         self._search, self._tracking = search, tracking
         self._watched = watched(quiet)
         self._level = logging.DEBUG if in_notebook() else logging.INFO

@@ -16,7 +16,7 @@ from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.records import DONE, Seconds
 from movierec_bench.schema import EpochRecord
 from movierec_bench.tracking.entries import COMPLETE, MODEL
-from movierec_bench.tracking.tracker import track, tracker
+from movierec_bench.tracking.tracker import open_tracking, track
 
 pytestmark = pytest.mark.xdist_group("mlflow")
 
@@ -62,7 +62,7 @@ def end(run: RunFolder, epochs: list[EpochRecord]) -> None:
 
 
 def test_epochs_are_there_before_the_model_ends_and_once_afterwards(there: RunFolder) -> None:
-    with tracker(there, None, no_track=False) as told:
+    with open_tracking(there, None, no_track=False) as told:
         for record in EPOCHS[:2]:
             told.epoch("Late", record)
         store = wait_for(there, lambda store: "Late" in store.children and len(store.history("Late", LOSS)) == 2)
@@ -86,7 +86,7 @@ def test_epochs_are_there_before_the_model_ends_and_once_afterwards(there: RunFo
 
 
 def test_a_model_that_starts_anew_elsewhere_has_one_curve(there: RunFolder) -> None:
-    with tracker(there, None, no_track=False) as told:
+    with open_tracking(there, None, no_track=False) as told:
         told.epoch("Late", replace(EPOCHS[0], train_loss=9.0))
         wait_for(there, lambda store: "Late" in store.children and len(store.history("Late", LOSS)) == 1)
         for record in EPOCHS:
@@ -98,7 +98,7 @@ def test_a_model_that_starts_anew_elsewhere_has_one_curve(there: RunFolder) -> N
 
 
 def test_what_a_killed_benchmark_left_is_replaced(there: RunFolder) -> None:
-    with pytest.raises(KeyboardInterrupt), tracker(there, None, no_track=False) as told:
+    with pytest.raises(KeyboardInterrupt), open_tracking(there, None, no_track=False) as told:
         told.epoch("Late", replace(EPOCHS[0], train_loss=9.0))
         wait_for(there, lambda store: "Late" in store.children and len(store.history("Late", LOSS)) == 1)
         raise KeyboardInterrupt

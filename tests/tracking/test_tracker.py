@@ -40,7 +40,7 @@ from movierec_bench.runs.records import FAILED, SKIPPED, Seconds, Status
 from movierec_bench.tracking import tracker as tracking
 from movierec_bench.tracking.entries import COMPLETE, MODEL, as_params
 from movierec_bench.tracking.model_runs import ModelResult
-from movierec_bench.tracking.tracker import track, tracker
+from movierec_bench.tracking.tracker import open_tracking, track
 from movierec_bench.tracking.upload import upload
 
 pytestmark = pytest.mark.xdist_group("mlflow")  # one process, so that there is one server
@@ -430,7 +430,7 @@ def test_no_secret_of_a_store_that_fails_is_anywhere(
     monkeypatch.syspath_prepend(str(tmp_path / "broken"))
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "canary-7")
     there = write_run(tmp_path, {"Even": ORACLES["Even"]}, users=30)
-    with tracker(there, address, no_track=False) as tracking_run:
+    with open_tracking(there, address, no_track=False) as tracking_run:
         tracking_run.finished("Even")
     assert "the upload broke with exit code 1" in str(tracking_run.line)
     files = b"".join(path.read_bytes() for path in there.path.parent.rglob("*") if path.is_file())
@@ -470,7 +470,7 @@ def test_a_run_waits_so_long_and_no_longer(tmp_path: Path, silent: str, monkeypa
     monkeypatch.setattr(tracking, "GRACE_SECONDS", 2)
     there = write_run(tmp_path, {"Even": ORACLES["Even"]}, users=30)
     started = time.monotonic()
-    with tracker(there, silent, no_track=False) as tracking_run:
+    with open_tracking(there, silent, no_track=False) as tracking_run:
         tracking_run.finished("Even")
     assert time.monotonic() - started < 30
     assert tracking_run.line == (
@@ -484,7 +484,7 @@ def test_ctrl_c_does_not_wait_for_a_store(tmp_path: Path, silent: str, monkeypat
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1000")
     there = write_run(tmp_path, {"Even": ORACLES["Even"]}, users=30)
     started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), tracker(there, silent, no_track=False):
+    with pytest.raises(KeyboardInterrupt), open_tracking(there, silent, no_track=False):
         raise KeyboardInterrupt
     assert time.monotonic() - started < 30, "the upload's own limit is 60"
     assert uploads() == []
@@ -571,7 +571,7 @@ def test_an_upload_that_breaks_says_how(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "broken" / "mlflow" / "__init__.py").write_text("raise RuntimeError('no such luck')")
     monkeypatch.syspath_prepend(str(tmp_path / "broken"))
     there = write_run(tmp_path, {"Even": ORACLES["Even"]}, users=30)
-    with tracker(there, None, no_track=False) as tracking_run:
+    with open_tracking(there, None, no_track=False) as tracking_run:
         tracking_run.finished("Even")
     assert "the upload broke with exit code 1: RuntimeError: no such luck" in str(tracking_run.line)
     with pytest.raises(ConfigError, match="the upload broke with exit code 1: RuntimeError: no such luck"):

@@ -23,7 +23,7 @@ from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.opening import find_dataset
 from movierec_bench.runs.pictures import PicturesFolder
 from movierec_bench.schema import PathLike
-from movierec_bench.tracking.tracker import tracker
+from movierec_bench.tracking.tracker import open_tracking
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def eda(
     if judged_by is None or PicturesFolder.beside(judged_by, data.name).path != folder.path.resolve():
         _write(folder, data, page, quiet)
         return made
-    with tracker(judged_by, tracking_uri, no_track) as tracking:
+    with open_tracking(judged_by, tracking_uri, no_track) as tracking:
         _write(folder, data, page, quiet)
     return replace(made, tracking=tracking.line)
 
