@@ -70,10 +70,10 @@ class _NotebookBars(Bars):
         self._lines.append(line)
 
     def start(self) -> None:
-        from IPython.display import HTML, display
+        from IPython.display import display
 
         if not self.disable:
-            self._output = display(HTML(self._picture()), display_id=True)
+            self._output = display(_output(self._picture()), raw=True, display_id=True)
             self._painter.start()
 
     def stop(self) -> None:
@@ -91,9 +91,7 @@ class _NotebookBars(Bars):
             self._show(self._picture())
 
     def _show(self, picture: str) -> None:
-        from IPython.display import HTML
-
-        self._output.update(HTML(picture))
+        self._output.update(_output(picture), raw=True)
 
     def _picture(self) -> str:
         paper = Console(file=io.StringIO(), record=True, width=_WIDTH, force_terminal=True, force_jupyter=False)
@@ -101,3 +99,7 @@ class _NotebookBars(Bars):
         drawn = paper.export_html(inline_styles=True, code_format="{code}")
         lines = "".join(f"{html.escape(line)}\n" for line in self._lines)
         return f'<pre style="line-height: normal">{lines}{drawn}</pre>'
+
+
+def _output(picture: str) -> dict[str, str]:
+    return {"text/html": picture, "text/plain": ""}

@@ -46,7 +46,7 @@ def apply() -> None:
     _restore_numpy_aliases()
     _restore_dok_update()
     _stand_in_for_torch_scatter()
-    _assign_filled_columns()
+    _reword_for_pandas_3()
 
 
 def _restore_numpy_aliases() -> None:
@@ -75,22 +75,32 @@ def _stand_in_for_torch_scatter() -> None:
         sys.modules["torch_scatter"] = module
 
 
-def _assign_filled_columns() -> None:
-    """RecBole's Dataset fills gaps with ``feat[field].fillna(value, inplace=True)``, of which pandas 3 fills a copy.
+# What RecBole's Dataset writes, and what says the same in every pandas. From pandas 3 on, a chained call fills a copy,
+# and `agg(len)` is the length of the column instead of that of each of its lists.
+_FOR_PANDAS_3 = (
+    (re.compile(r"(\w+\[field\])\.fillna\((.*), inplace=True\)"), r"\1 = \1.fillna(\2)"),
+    (re.compile(r"\.agg\(len\)"), ".map(len)"),
+)
 
-    Our own data sets never come there; a user's who loads atomic files with RecBole's does.
-    """
+
+def _reword_for_pandas_3() -> None:
+    """Let RecBole's own Dataset read atomic files. Ours are made from arrays; a user's may be RecBole's."""
     if int(pd.__version__.split(".")[0]) < 3:
         return
-    from recbole.data.dataset import dataset as module
+    from recbole.data.dataset import Dataset, KnowledgeBasedDataset, SequentialDataset
 
-    if module.Dataset._fill_nan.__code__.co_filename != module.__file__:
-        return  # done before
-    for name in ("_load_feat", "_fill_nan"):
-        lines = inspect.getsource(getattr(module.Dataset, name))
-        mended = re.sub(r"(\w+\[field\])\.fillna\((.*), inplace=True\)", r"\1 = \1.fillna(\2)", lines)
-        exec(textwrap.dedent(mended), module.__dict__)  # into the module, whose names the function uses
-        setattr(module.Dataset, name, module.__dict__.pop(name))
+    for kind in (Dataset, KnowledgeBasedDataset, SequentialDataset):
+        module = sys.modules[kind.__module__]
+        for name, method in list(vars(kind).items()):
+            if not isinstance(method, types.FunctionType) or method.__code__.co_filename != module.__file__:
+                continue  # no method, or reworded before
+            written = inspect.getsource(method)
+            reworded = written
+            for found, instead in _FOR_PANDAS_3:
+                reworded = found.sub(instead, reworded)
+            if reworded != written:
+                exec(textwrap.dedent(reworded), module.__dict__)  # into the module, whose names the method uses
+                setattr(kind, name, module.__dict__.pop(name))
 
 
 def scatter_mean(src: torch.Tensor, index: torch.Tensor, dim: int = 0, dim_size: Optional[int] = None) -> torch.Tensor:
