@@ -71,7 +71,8 @@ def bench_model(job: Job, send: Send) -> None:
                     if split.shown is not None:
                         seen = Interactions.from_rows(seen_rows, data.vocabulary)
                     validate = validator(split.valid, seen, data, _allowed(job, data, seen_rows))
-                    fitted = fit(job.entry, data, train, settings, validate, send)
+                    fitted = fit(job.entry, data, train, _resumable(job, settings, "fit"), validate, send)
+                clock.add("fit", fitted.earlier_seconds)
                 with clock.phase("rank"):
                     _store_ranking(job, data, fitted, "valid", seen=split.seen("valid"), users=split.valid)
             status = _store_fit(job, fitted)
@@ -79,7 +80,9 @@ def bench_model(job: Job, send: Send) -> None:
                 del fitted  # the next fit needs the memory
                 with clock.phase("test_fit"):
                     train = Interactions.from_rows(split.fitted("test"), data.vocabulary)
-                    fitted = fit(_same_stages(job, status), data, train, _same_epochs(settings, status), on_epoch=send)
+                    again = _resumable(job, _same_epochs(settings, status), "test_fit")
+                    fitted = fit(_same_stages(job, status), data, train, again, on_epoch=send)
+                clock.add("test_fit", fitted.earlier_seconds)
                 status = replace(status, fit_out_of_budget=status.fit_out_of_budget or fitted.out_of_budget)
             with clock.phase("rank"):
                 _store_ranking(job, data, fitted, "test", seen=split.seen("test"), users=split.test)
@@ -94,7 +97,9 @@ def bench_model(job: Job, send: Send) -> None:
             every_row = split.seen("full")
             with clock.phase("refit"):
                 rows = Interactions.from_rows(every_row, data.vocabulary)
-                fitted = fit(_same_stages(job, status), data, rows, _same_epochs(settings, status), on_epoch=send)
+                again = _resumable(job, _same_epochs(settings, status), "refit")
+                fitted = fit(_same_stages(job, status), data, rows, again, on_epoch=send)
+            clock.add("refit", fitted.earlier_seconds)
             with clock.phase("submit"):
                 _store_ranking(job, data, fitted, "full", seen=every_row, users=every_row)
                 write_submission(job.staged, job.staged.path / SUBMISSION, data)
@@ -167,6 +172,19 @@ class _Clock:
     def measured(self) -> dict[str, Any]:
         """What a status says of time and memory so far."""
         return {"seconds": replace(self._before, **self._now), "peak_rss_mb": peak_rss_mb()}
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count seconds of a phase in processes that were killed, whose work was taken up."""
+        self._now[name] = self._now.get(name, 0.0) + seconds
+
+
+def _resumable(job: Job, settings: FitSettings, phase: str) -> FitSettings:
+    """The settings of a fit that goes on where one of the same phase and job was killed."""
+    from movierec_bench.training.resuming import StateFile, seconds_between_states
+
+    identity = f"{phase} {job.fingerprint()} {settings.epochs}"
+    state = StateFile(RunFolder(job.run).training_state(job.entry.name), identity, seconds_between_states())
+    return replace(settings, state=state)
 
 
 def _store_ranking(

@@ -28,7 +28,7 @@ def learned_state(entry: ModelEntry, model: Any) -> dict[str, Any]:
     The numbers and texts are such as the stage a training has reached, on which some models' scores depend.
     """
     own = {name: value for name, value in vars(model).items() if not name.startswith("_") and name not in _OF_BASE}
-    other = {name: value for name, value in model.other_parameter().items() if not isinstance(value, torch.nn.Module)}
+    other = other_parameter(model)
     return {
         "weights": {name: value.detach() for name, value in model.state_dict().items()},
         "other": {name: value for name, value in other.items() if name not in _HISTORIES},
@@ -37,6 +37,11 @@ def learned_state(entry: ModelEntry, model: Any) -> dict[str, Any]:
         if constructor_trains(entry, type(model))
         else {},
     }
+
+
+def other_parameter(model: Any) -> dict[str, Any]:
+    """RecBole's ``other_parameter``, without the layers that some models have there, whose weights stand elsewhere."""
+    return {name: value for name, value in model.other_parameter().items() if not isinstance(value, torch.nn.Module)}
 
 
 def without_training(model_class: Any, config: Any, dataset: Any, state: dict[str, Any]) -> Any:
@@ -63,15 +68,15 @@ def load_learned(model: Any, state: dict[str, Any], device: Any, changed: Collec
     for name, value in state["single"].items():
         if name not in changed:
             setattr(model, name, value)
-    model.load_other_parameter(_on(device, state["other"]))
+    model.load_other_parameter(on_device(device, state["other"]))
 
 
-def _on(device: Any, value: Any) -> Any:
-    """The tensors in dictionaries, lists and tuples on a device."""
+def on_device(device: Any, value: Any) -> Any:
+    """A value with the tensors in dictionaries, lists and tuples on a device."""
     if isinstance(value, torch.Tensor):
         return value.to(device)
     if isinstance(value, dict):
-        return {key: _on(device, part) for key, part in value.items()}
+        return {key: on_device(device, part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_on(device, part) for part in value)
+        return type(value)(on_device(device, part) for part in value)
     return value

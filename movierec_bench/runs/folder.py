@@ -192,6 +192,10 @@ class RunFolder:
         """The submission of the model or ensemble ``name``."""
         return self.path / "submissions" / f"{name}.csv"
 
+    def training_state(self, name: str) -> Path:
+        """How far the model ``name`` has trained; there while it does, and after its process was killed."""
+        return self.path / "training" / f"{name}.npz"
+
     def model(self, name: str) -> ModelFolder:
         """The folder of the model ``name``, there or not."""
         return ModelFolder(self.path / "models" / name)

@@ -17,11 +17,13 @@ from movierec_bench.data.interactions import Interactions
 from movierec_bench.evaluation.validation import Validate
 from movierec_bench.recbole_backend.config import build_config, effective_parameters
 from movierec_bench.recbole_backend.model_contract import HistoryModel
+from movierec_bench.recbole_backend.model_state import other_parameter
 from movierec_bench.recbole_backend.scorer import Ranker, give_history
 from movierec_bench.schema import EpochRecord
 from movierec_bench.settings.catalog import ModelEntry
 from movierec_bench.training.batches import Batches
 from movierec_bench.training.building import build_batches, build_dataset, build_model
+from movierec_bench.training.resuming import ResumableTraining, Snapshot, StateFile
 from movierec_bench.training.schemes.base import build_scheme
 from movierec_bench.training.time_limit import LimitedBatches
 
@@ -37,6 +39,7 @@ class FitSettings:
             stages needs before its model can rank is finished. None: no limit.
         epochs: exactly so many epochs, without validation (a refit). None: the YAML's ``epochs``, with early stopping.
         device: see `build_config`.
+        state: where a training by epochs leaves its state, and takes up one that was left. None: nowhere.
     """
 
     seed: int
@@ -44,6 +47,7 @@ class FitSettings:
     budget: Optional[float] = None
     epochs: Optional[int] = None
     device: Optional[str] = None
+    state: Optional[StateFile] = None
 
 
 @dataclass
@@ -54,12 +58,14 @@ class Fitted(Ranker):
         epochs: one record an epoch; empty for closed-form models.
         best_epoch: epoch of the best validation, or the last trained; None for closed-form models.
         out_of_budget: whether the budget ended the training.
+        earlier_seconds: of training in processes that were killed, whose state was taken up.
         stage_epochs: parameters, epochs of stages that time may have cut short, with which a refit repeats them.
     """
 
     epochs: list[EpochRecord] = field(default_factory=list)
     best_epoch: Optional[int] = None
     out_of_budget: bool = False
+    earlier_seconds: float = 0.0
     stage_epochs: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -99,7 +105,12 @@ def fit(
         if isinstance(model, HistoryModel):
             model.fit_closed_form()  # RecBole's own compute in their constructor
         return fitted
-    _train_by_epochs(fitted, build_batches(entry, config, dataset), train, settings, validate, on_epoch)
+    try:
+        _train_by_epochs(fitted, build_batches(entry, config, dataset), train, settings, validate, on_epoch)
+    except Exception:
+        if settings.state is not None:  # only a process that was killed or stopped leaves its state
+            settings.state.path.unlink(missing_ok=True)
+        raise
     return fitted
 
 
@@ -122,10 +133,12 @@ def _train_by_epochs(
     scheme = build_scheme(fitted.entry, config, model, settings.budget if settings.epochs is None else None)
     rng = np.random.default_rng(settings.seed)
     limited = LimitedBatches(batches)
-    training_end = time.perf_counter() + (settings.budget or math.inf)
-    best_recall, best_state, best_epoch, since_best = -math.inf, None, 0, 0
+    resumable = ResumableTraining(settings.state, model, scheme, rng)
+    progress = resumable.take_up()
+    fitted.epochs, fitted.earlier_seconds = progress.epochs, progress.seconds
+    training_end = time.perf_counter() + (settings.budget or math.inf) - progress.seconds
     last = settings.epochs or config["epochs"]
-    for epoch in range(1, last + 1):
+    for epoch in range(len(progress.epochs) + 1, last + 1):
         epoch_started = time.perf_counter()
         limited.begin_epoch(scheme.epoch_end(training_end))
         loss = scheme.epoch(limited, rng)
@@ -138,30 +151,34 @@ def _train_by_epochs(
         ):
             recall = validate(fitted)
             give_history(fitted.entry, model, train)  # validation may have had it read more rows
-            since_best = 0 if scheme.is_pretraining else since_best + 1
-            if recall > best_recall:
-                best_recall, best_state, best_epoch, since_best = recall, _snapshot(model), epoch, 0
+            progress.since_best = 0 if scheme.is_pretraining else progress.since_best + 1
+            if recall > progress.best_recall:
+                progress.best_recall, progress.best = recall, _snapshot(model)
+                progress.best_epoch, progress.since_best = epoch, 0
         record = EpochRecord(epoch, loss, recall, time.perf_counter() - epoch_started)
         fitted.epochs.append(record)
         on_epoch(record)
         if out_of_time and scheme.can_rank and (epoch < last or limited.cut):
             fitted.out_of_budget = True
             break
-        if validate is not None and since_best >= config["stopping_step"]:
+        if validate is not None and progress.since_best >= config["stopping_step"]:
             break
-    if best_state is not None:
-        _restore(model, best_state)
-    fitted.best_epoch = best_epoch or len(fitted.epochs)
+        if epoch < last:
+            resumable.save_if_due(progress)
+    resumable.discard()
+    if progress.best is not None:
+        _restore(model, progress.best)
+    fitted.best_epoch = progress.best_epoch or len(fitted.epochs)
     fitted.stage_epochs = scheme.stage_epochs
 
 
-def _snapshot(model: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def _snapshot(model: Any) -> Snapshot:
     """The model's weights, copied, and RecBole's ``other_parameter`` (cached embeddings and the like)."""
     weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    return weights, dict(model.other_parameter())
+    return weights, other_parameter(model)
 
 
-def _restore(model: Any, state: tuple[dict[str, torch.Tensor], dict[str, Any]]) -> None:
+def _restore(model: Any, state: Snapshot) -> None:
     weights, other = state
     model.load_state_dict(weights)
     model.load_other_parameter(other)

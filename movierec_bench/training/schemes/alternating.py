@@ -37,6 +37,15 @@ class RecVAEScheme(Scheme):
         losses = [self._pass(self._decoder, batches, rng, encoder=False) for _ in range(self._config["n_dec_epochs"])]
         return sum(losses) / max(len(losses), 1)
 
+    def state(self) -> Optional[dict[str, Any]]:
+        """Both optimisers'."""
+        return {"encoder": self._encoder.state_dict(), "decoder": self._decoder.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take both optimisers'."""
+        self._encoder.load_state_dict(state["encoder"])
+        self._decoder.load_state_dict(state["decoder"])
+
     def _pass(
         self, optimizer: torch.optim.Optimizer, batches: Batches, rng: np.random.Generator, encoder: bool
     ) -> float:
@@ -69,6 +78,15 @@ class NCLScheme(PlainScheme):
         self._epoch += 1
         return super().epoch(batches, rng)
 
+    def state(self) -> Optional[dict[str, Any]]:
+        """The optimiser's, and how many epochs are done."""
+        return {**(super().state() or {}), "epoch": self._epoch}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take what `state` gave."""
+        super().load_state(state)
+        self._epoch = state["epoch"]
+
 
 class _KnowledgeScheme(Scheme):
     """One optimiser for passes over the interactions and passes over the triples."""
@@ -84,6 +102,15 @@ class _KnowledgeScheme(Scheme):
         loss = self._passes(batches, rng)
         self._epochs_done += 1
         return loss
+
+    def state(self) -> Optional[dict[str, Any]]:
+        """The optimiser's, and how many epochs are done."""
+        return {"optimizer": self._optimizer.state_dict(), "epochs": self._epochs_done}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take what `state` gave."""
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._epochs_done = state["epochs"]
 
     def _passes(self, batches: KnowledgeBatches, rng: np.random.Generator) -> float:
         raise NotImplementedError

@@ -64,6 +64,14 @@ class Scheme(ABC):
         """How many epochs a stage was given that time may cut short, by its parameter: a refit repeats them."""
         return {}
 
+    def state(self) -> Optional[dict[str, Any]]:
+        """What the scheme has besides the model between two epochs; None: its training cannot be taken up again."""
+        return None
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take what `state` gave. Of nothing there is nothing to take."""
+        assert not state
+
 
 def build_scheme(entry: ModelEntry, config: ModelConfig, model: Any, budget: Optional[float]) -> Scheme:
     """The scheme the catalogue names, with ``budget`` seconds to share out. Raises ConfigError for an unknown one."""
@@ -85,6 +93,14 @@ class PlainScheme(Scheme):
         """Train one epoch; the mean loss a step."""
         self._model.train()
         return train_pass(self._config, self._model, self._model.calculate_loss, self._optimizer, batches.epoch(rng))
+
+    def state(self) -> Optional[dict[str, Any]]:
+        """The optimiser's."""
+        return {"optimizer": self._optimizer.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take the optimiser's."""
+        self._optimizer.load_state_dict(state["optimizer"])
 
 
 # ``catalog.scheme`` to module of this package and class, built as Class(config, model, budget).

@@ -1,4 +1,4 @@
-"""Training in stages, one after the other."""
+"""Training in stages, one after the other. One that was killed starts anew: a stage may end by the clock."""
 
 from __future__ import annotations
 
@@ -182,6 +182,10 @@ class S3RecScheme(PlainScheme):
             self._start_finetuning()
         self._epochs += self.is_pretraining
         return super().epoch(batches, rng)
+
+    def state(self) -> Optional[dict[str, Any]]:
+        """None: a stage ends by the clock."""
+        return None
 
     def _is_pretrained(self) -> bool:
         return self._epochs >= self._config["pretrain_epochs"] or time.perf_counter() >= self._deadline

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, Optional
 
 import numpy as np
 
@@ -20,6 +21,10 @@ class DescentScheme(Scheme):
         check_loss(self._config, loss, "in an epoch")
         return loss
 
+    def state(self) -> Optional[dict[str, Any]]:
+        """Nothing: the weights are all there is."""
+        return {}
+
 
 class BoostingScheme(Scheme):
     """For models with ``grow(user_ix, item_ix, labels)``: the tree libraries want all rows of a round at once."""
@@ -36,3 +41,7 @@ class BoostingScheme(Scheme):
         ]
         loss: float = self._model.grow(*columns)
         return loss
+
+    def state(self) -> Optional[dict[str, Any]]:
+        """Nothing: the trees are all there is."""
+        return {}
