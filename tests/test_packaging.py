@@ -50,7 +50,7 @@ def test_the_wheel_ships_every_file_of_the_package_and_nothing_else(wheel: Path)
         f"{inside}/{path.relative_to(ROOT / name).as_posix()}"
         for name, inside in folders.items()
         for path in (ROOT / name).rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file() and "__pycache__" not in path.parts
     }
     shipped = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert shipped == expected
