@@ -132,8 +132,8 @@ def _files_that_stay(job: Job) -> dict[str, StoredFile]:
 
 
 def _same_stages(job: Job, status: Status) -> ModelEntry:
-    """The model with as many epochs of each stage as its fit had."""
-    return job.entry.with_parameters(status.stage_epochs)
+    """The model as its fit had it: as many epochs of each stage, and what was chosen on the validation rows."""
+    return job.entry.with_parameters({**status.stage_epochs, **status.chosen})
 
 
 def _same_epochs(settings: FitSettings, status: Status) -> FitSettings:
@@ -224,6 +224,7 @@ def _store_fit(job: Job, fitted: Fitted) -> Status:
         epochs=len(fitted.epochs) or None,
         best_epoch=fitted.best_epoch,
         stage_epochs=fitted.stage_epochs,
+        chosen=fitted.chosen,
         versions={"python": platform.python_version(), **package_versions()},
         threads=torch.get_num_threads(),
     )

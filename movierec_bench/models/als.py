@@ -16,6 +16,7 @@ from movierec_bench.recbole_backend.model_contract import (
     TrainDataset,
     without_bias,
 )
+from movierec_bench.recbole_backend.recency import RecencyWeighted
 
 _STEPS = 3  # of conjugate gradients in a sweep, from where the last sweep ended; Takacs et al.
 _PRECISION = 1e-6  # the residual, of the first one, at which a system counts as solved
@@ -23,7 +24,7 @@ _NOTHING = 1e-30  # the square of a residual that is as good as none; one of les
 _FIRST_SIZE = 0.1  # standard deviation of the vectors a fit begins with
 
 
-class ALS(EmbeddingModel, HistoryModel):
+class ALS(EmbeddingModel, RecencyWeighted, HistoryModel):
     """Vectors x_u of users and y_i of movies that minimise the weighted squared error of the whole 0/1 matrix,
 
         sum_(u, i) c_ui (p_ui - x_u y_i)^2 + reg_weight (sum_u |x_u|^2 + sum_i |y_i|^2),
@@ -34,7 +35,8 @@ class ALS(EmbeddingModel, HistoryModel):
         (Y.T Y + alpha sum_(i seen) y_i y_i.T + reg_weight I) x_u = (1 + alpha) sum_(i seen) y_i,
 
     and the other way round. Only the movies' vectors are kept: a user's is solved for when ranking, from the
-    history in force, so it knows the newest rows.
+    history in force, so it knows the newest rows. Where recent rows weigh more, c_ui is then 1 + ``alpha`` times the
+    row's weight.
 
     Source:
         Hu, Koren and Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008, equations
@@ -65,7 +67,7 @@ class ALS(EmbeddingModel, HistoryModel):
 
     def user_embeddings(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_factors], solved for from the history in force."""
-        seen = self.history[self.user_rows(interaction)]
+        seen = self.weighted_history[self.user_rows(interaction)]
         users = np.zeros((seen.shape[0], self.n_factors), dtype=np.float32)
         improve(users, seen, self.item_vectors, self.alpha, self.reg_weight, 2 * self.n_factors)
         return torch.from_numpy(users)
@@ -82,16 +84,16 @@ def improve(
 
     Args:
         vectors: float32 [m, f], where to begin.
-        seen: csr [m, n] of 0 and 1.
+        seen: float32 csr [m, n], times ``alpha`` the confidence that an entry adds; 1 for all as a rule.
         fixed: float32 [n, f], the vectors of the other side.
-        alpha: confidence that a 1 adds, > 0.
+        alpha: confidence that an entry of 1 adds, > 0.
         reg_weight: added to the diagonal, > 0.
         most_steps: conjugate-gradient steps a row; f of them solve exactly but for rounding.
     """
     shared = fixed.T @ fixed
     np.fill_diagonal(shared, shared.diagonal() + np.float32(reg_weight))
     with numba.parallel_chunksize(64):
-        _solve(seen.indptr, seen.indices, fixed, shared, np.float32(alpha), most_steps, vectors)
+        _solve(seen.indptr, seen.indices, seen.data, fixed, shared, np.float32(alpha), most_steps, vectors)
 
 
 # Sums in any order are what lets the compiler use vector instructions; the order is the same on every call.
@@ -99,6 +101,7 @@ def improve(
 def _solve(
     start: np.ndarray,
     items: np.ndarray,
+    values: np.ndarray,
     fixed: np.ndarray,
     shared: np.ndarray,
     alpha: np.float32,
@@ -108,8 +111,13 @@ def _solve(
     """Conjugate gradients for every row of ``vectors`` [m, f]."""
     for row in numba.prange(len(vectors)):
         seen, solution = items[start[row] : start[row + 1]], vectors[row]
+        value = values[start[row] : start[row + 1]]
+        alike = _all_ones(value)
         residual, image = np.zeros_like(solution), np.empty_like(solution)
-        _add_seen(seen, fixed, 1 + alpha, -alpha, solution, residual)  # right-hand side and product in one pass
+        if alike:
+            _add_seen(seen, fixed, 1 + alpha, -alpha, solution, residual)  # right-hand side and product in one pass
+        else:
+            _add_weighted(seen, value, fixed, np.float32(1), alpha, -alpha, solution, residual)
         _multiply(shared, solution, image)
         residual -= image
         direction, length = residual.copy(), _dot(residual, residual)
@@ -118,7 +126,10 @@ def _solve(
             if length <= enough:
                 break
             _multiply(shared, direction, image)
-            _add_seen(seen, fixed, np.float32(0), alpha, direction, image)
+            if alike:
+                _add_seen(seen, fixed, np.float32(0), alpha, direction, image)
+            else:
+                _add_weighted(seen, value, fixed, np.float32(0), np.float32(0), alpha, direction, image)
             step = length / _dot(direction, image)
             for factor in range(len(solution)):
                 solution[factor] += step * direction[factor]
@@ -152,6 +163,33 @@ def _add_seen(
     for item in seen[by_fours:]:
         row = fixed[item]
         weight = constant + slope * _dot(row, vector)
+        for factor in range(len(total)):
+            total[factor] += weight * row[factor]
+
+
+@numba.njit(cache=True)
+def _all_ones(values: np.ndarray) -> bool:
+    for value in values:  # noqa: SIM110  # numba compiles no generator
+        if value != 1:
+            return False
+    return True
+
+
+@numba.njit(cache=True, fastmath={"reassoc", "contract"})
+def _add_weighted(
+    seen: np.ndarray,
+    value: np.ndarray,
+    fixed: np.ndarray,
+    base: np.float32,
+    constant: np.float32,
+    slope: np.float32,
+    vector: np.ndarray,
+    total: np.ndarray,
+) -> None:
+    """Adds ``sum_(i seen) (base + value_i (constant + slope y_i.vector)) y_i`` to ``total``."""
+    for k in range(len(seen)):
+        row = fixed[seen[k]]
+        weight = base + value[k] * (constant + slope * _dot(row, vector))
         for factor in range(len(total)):
             total[factor] += weight * row[factor]
 

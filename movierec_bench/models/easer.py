@@ -98,7 +98,7 @@ class EASER(LinearModel):
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores of a batch of users."""
         users = self.user_rows(interaction)
-        scores = self.weights.sums(self.history, users)
+        scores = self.weights.sums(self.weighted_history, users)
         both = watched_pairs(self.history[users], self.pairs)
         return torch.from_numpy(scores + self.pair_weights.sums(both, np.arange(len(users))))
 

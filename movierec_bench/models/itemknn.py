@@ -11,11 +11,12 @@ from movierec_bench.models.parts.gram_matrix import item_gram
 from movierec_bench.models.parts.linear_model import sparse_scores
 from movierec_bench.models.parts.nearest import nearest_items
 from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
+from movierec_bench.recbole_backend.recency import RecencyWeighted
 
 MAX = "max"
 
 
-class FastItemKNN(HistoryModel):
+class FastItemKNN(RecencyWeighted, HistoryModel):
     """A movie's score comes from its similarities to the user's movies that are among its ``k`` nearest.
 
     ``aggregate: sum`` adds them up and equals RecBole's ItemKNN; ``aggregate: max`` takes the highest.
@@ -41,4 +42,6 @@ class FastItemKNN(HistoryModel):
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores of a batch of users."""
         users = self.user_rows(interaction)
-        return torch.from_numpy(sparse_scores(self.history, users, self.similarity, largest=self.aggregate == MAX))
+        return torch.from_numpy(
+            sparse_scores(self.weighted_history, users, self.similarity, largest=self.aggregate == MAX)
+        )

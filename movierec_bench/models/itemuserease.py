@@ -37,5 +37,5 @@ class ItemUserEASE(UserEASE):
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores of a batch of users."""
-        by_items = self.own_item_weights.sums(self.history, self.user_rows(interaction))
+        by_items = self.own_item_weights.sums(self.weighted_history, self.user_rows(interaction))
         return super().full_sort_predict(interaction).add_(torch.from_numpy(by_items))

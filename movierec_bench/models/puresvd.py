@@ -16,11 +16,12 @@ from movierec_bench.recbole_backend.model_contract import (
     TrainDataset,
     without_bias,
 )
+from movierec_bench.recbole_backend.recency import RecencyWeighted
 
 logger = logging.getLogger(__name__)
 
 
-class PureSVD(EmbeddingModel, HistoryModel):
+class PureSVD(EmbeddingModel, RecencyWeighted, HistoryModel):
     """A user's history projected on the leading right singular vectors V of the training rows: ``x V V.T``.
 
     For a training row x of X = U S V.T this is the user's row of the best approximation of X of rank
@@ -53,7 +54,7 @@ class PureSVD(EmbeddingModel, HistoryModel):
 
     def user_embeddings(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_factors]: ``x V``."""
-        return torch.from_numpy(self.history[self.user_rows(interaction)] @ self.vectors)
+        return torch.from_numpy(self.weighted_history[self.user_rows(interaction)] @ self.vectors)
 
     def item_embeddings(self) -> tuple[torch.Tensor, torch.Tensor]:
         """V, without a bias."""

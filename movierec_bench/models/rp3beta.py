@@ -11,9 +11,10 @@ from scipy.sparse import csr_matrix, diags
 from movierec_bench.models.parts.linear_model import sparse_scores
 from movierec_bench.models.parts.nearest import nearest
 from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
+from movierec_bench.recbole_backend.recency import RecencyWeighted
 
 
-class RP3beta(HistoryModel):
+class RP3beta(RecencyWeighted, HistoryModel):
     """A movie's score is the chance that a walk user, movie, user, movie ends there, over its popularity to ``beta``.
 
     The first step goes to each of the user's movies j. The other two are one matrix of weights,
@@ -52,7 +53,7 @@ class RP3beta(HistoryModel):
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores of a batch of users."""
-        return torch.from_numpy(sparse_scores(self.history, self.user_rows(interaction), self.walks))
+        return torch.from_numpy(sparse_scores(self.weighted_history, self.user_rows(interaction), self.walks))
 
 
 def _inverse_power(counts: np.matrix, power: float) -> np.ndarray:

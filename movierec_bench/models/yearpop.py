@@ -12,7 +12,7 @@ from movierec_bench.data.interactions import Interactions
 from movierec_bench.models.parts.linear_model import sparse_scores
 from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
 
-YEARS, ROWS = "years", "rows"
+YEARS, ROWS, SPAN = "years", "rows", "span"
 
 
 class YearPop(HistoryModel):
@@ -20,8 +20,12 @@ class YearPop(HistoryModel):
 
     With n(y, i) the training rows of movie i in calendar year y (UTC), and c(u, y) the rows of user u's
     history in that year: score(u, i) = sum over y of a(u, y) n(y, i), where a is 1 if c > 0 and else 0
-    (``activity: years``), or c itself (``activity: rows``). A user none of whose years has a training row
+    (``activity: years``), or c itself (``activity: rows``), or 1 in every year from the one before the user's first to
+    the user's last, those without a row included (``activity: span``). A user none of whose years has a training row
     counts as active in all of them, which makes it Pop.
+
+    Source:
+        ours; ``span`` has the years of t3-07's rule.
     """
 
     other_parameter_name = ["first_year", "watches"]
@@ -56,8 +60,22 @@ class YearPop(HistoryModel):
         activity = self._rows_by_year().toarray()
         if self.activity == YEARS:
             activity = np.minimum(activity, 1)
+        if self.activity == SPAN:
+            activity = self._spans()
         activity[activity.sum(axis=1) == 0] = 1
         return csr_matrix(activity)
+
+    def _spans(self) -> np.ndarray:
+        """Float32 [n_users, n_years]: 1 from the year before a user's first row to that of the last."""
+        rows, n_years = self.interactions, self.watches.shape[0]
+        year = calendar_years(rows.time) - self.first_year
+        has_rows = np.diff(rows.indptr) > 0
+        first = np.full(rows.n_users, n_years)
+        last = np.full(rows.n_users, -1)
+        first[has_rows] = year[rows.indptr[:-1][has_rows]] - 1  # rows are sorted by time
+        last[has_rows] = year[rows.indptr[1:][has_rows] - 1]
+        years = np.arange(n_years)
+        return ((years >= first[:, None]) & (years <= last[:, None])).astype(np.float32)
 
     def _rows_by_year(self) -> csr_matrix:
         """Float32 csr [n_users, n_years]: c(u, y), for the years that have training rows."""

@@ -128,7 +128,13 @@ class HistoryModel(GeneralRecommender):
 
 
 class EmbeddingModel:
-    """Scores ``users @ items.T + bias``. Mixed in before a RecBole model; ranking need not multiply all of it out."""
+    """Scores ``users @ items.T + bias``. Mixed in before a RecBole model; ranking need not multiply all of it out.
+
+    Attributes:
+        has_embeddings: whether it scores so as it is set; else its ``full_sort_predict`` is asked.
+    """
+
+    has_embeddings: bool = True
 
     def user_embeddings(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, f] of a batch of users."""

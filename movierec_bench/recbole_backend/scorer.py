@@ -89,7 +89,7 @@ class Ranker:
         """
         give_history(self.entry, self.model, history)
         self.model.eval()
-        if isinstance(self.model, EmbeddingModel):
+        if isinstance(self.model, EmbeddingModel) and self.model.has_embeddings:
             return _products(self.model, self.entry, self.config, history)
         score = _way_of_scoring(self.model)
         users_a_step = _SEQUENCES_A_STEP if self.entry.history == "sequence" else sys.maxsize

@@ -10,9 +10,10 @@ from recbole.model.general_recommender.admmslim import ADMMSLIM
 from movierec_bench.models.parts.linear_model import TiledWeights
 from movierec_bench.models.parts.sparse_rows import RowReader
 from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
+from movierec_bench.recbole_backend.recency import RecencyWeighted
 
 
-class QuietADMMSLIM(RowReader, ADMMSLIM):
+class QuietADMMSLIM(RecencyWeighted, RowReader, ADMMSLIM):
     """RecBole's ADMMSLIM without the noise it adds to every score to break ties; our ranking breaks them.
 
     Source:
@@ -27,7 +28,7 @@ class QuietADMMSLIM(RowReader, ADMMSLIM):
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores."""
         user = interaction[self.USER_ID].cpu().numpy()
-        scores = torch.from_numpy(self.weights.sums(self.history, user))
+        scores = torch.from_numpy(self.weights.sums(self.weighted_history, user))
         if self.offsets is not None:
             scores += torch.from_numpy(self.offsets)
         return scores.to(self.device)

@@ -76,6 +76,7 @@ class Status:
         epochs: epochs trained in the fit; None for closed-form models.
         best_epoch: the epoch with the best validation Recall@10, counted from 1.
         stage_epochs: parameters, epochs of earlier stages that time may have cut short; a refit repeats them.
+        chosen: parameters that the fit chose on the validation rows; a refit takes them.
         metrics: every key of ``STATUS_METRICS``, or empty where nothing was scored.
         users: users with held-out rows.
         missing_users: those of them that the model could not rank.
@@ -107,6 +108,7 @@ class Status:
     epochs: Optional[int] = None
     best_epoch: Optional[int] = None
     stage_epochs: dict[str, int] = field(default_factory=dict)
+    chosen: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     users: int = 0
     missing_users: int = 0

@@ -18,6 +18,7 @@ from movierec_bench.evaluation.validation import Validate
 from movierec_bench.recbole_backend.config import build_config, effective_parameters
 from movierec_bench.recbole_backend.model_contract import HistoryModel
 from movierec_bench.recbole_backend.model_state import other_parameter
+from movierec_bench.recbole_backend.recency import FLOOR, ROWS, RecencyWeighted
 from movierec_bench.recbole_backend.scorer import Ranker, give_history
 from movierec_bench.schema import EpochRecord
 from movierec_bench.settings.catalog import ModelEntry
@@ -60,6 +61,7 @@ class Fitted(Ranker):
         out_of_budget: whether the budget ended the training.
         earlier_seconds: of training in processes that were killed, whose state was taken up.
         stage_epochs: parameters, epochs of stages that time may have cut short, with which a refit repeats them.
+        chosen: parameters that were chosen on the validation rows; a refit takes them.
     """
 
     epochs: list[EpochRecord] = field(default_factory=list)
@@ -67,11 +69,12 @@ class Fitted(Ranker):
     out_of_budget: bool = False
     earlier_seconds: float = 0.0
     stage_epochs: dict[str, int] = field(default_factory=dict)
+    chosen: dict[str, float] = field(default_factory=dict)
 
     @property
     def parameters(self) -> dict[str, Any]:
         """Every parameter that took effect."""
-        return effective_parameters(self.entry, self.config)
+        return {**effective_parameters(self.entry, self.config), **self.chosen}
 
 
 def fit(
@@ -104,6 +107,8 @@ def fit(
     if entry.trainer == "closed_form":
         if isinstance(model, HistoryModel):
             model.fit_closed_form()  # RecBole's own compute in their constructor
+        if validate is not None and isinstance(model, RecencyWeighted) and "times" not in data.lacking:
+            fitted.chosen = _choose_recency(fitted, model, validate)
         return fitted
     try:
         _train_by_epochs(fitted, build_batches(entry, config, dataset), train, settings, validate, on_epoch)
@@ -112,6 +117,24 @@ def fit(
             settings.state.path.unlink(missing_ok=True)
         raise
     return fitted
+
+
+def _choose_recency(fitted: Fitted, model: RecencyWeighted, validate: Validate) -> dict[str, float]:
+    """Weigh the history as is best on the validation rows; as the YAML says where nothing in its grid is better.
+
+    Returns:
+        The parameters that were chosen; none where there was nothing to choose from.
+    """
+    if not model.recency_grid:
+        return {}
+    best, best_recall = model.recency, validate(fitted)
+    for recency in model.recency_grid:
+        model.weigh(recency)
+        recall = validate(fitted)
+        if recall > best_recall:
+            best, best_recall = recency, recall
+    model.weigh(best)
+    return {FLOOR: best.floor, ROWS: best.rows}
 
 
 def seed_everything(seed: int) -> None:

@@ -15,6 +15,7 @@ from support.closed_form_cases import (
     fitted_model,
     padded_csr,
     random_watched,
+    ranked_unseen,
     recbole_scores,
     rows_of,
     scores_of,
@@ -171,6 +172,16 @@ def test_fism_profile_on_blocks() -> None:
     scores = scores_of("FISMProfile", data_of(rows_of(BLOCKS), 6), n_factors=2)
     first, second = [1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0]
     np.testing.assert_allclose(scores, [first, first, first, second, second], atol=1e-5)
+
+
+def test_fism_profile_without_factors_is_the_origins_order() -> None:
+    """``(x X.T X)_i / sqrt(n_i)`` by hand: users 1 and 2 have movies 1, 2; user 3 has 2, 3."""
+    watched = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0]])
+    scores = scores_of("FISMProfile", data_of(rows_of(watched), 4), n_factors=0)
+    gram = np.array([[2, 2, 0, 0], [2, 3, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]])
+    norms = np.sqrt([2, 3, 1, np.inf])
+    np.testing.assert_allclose(scores, watched @ gram / norms, rtol=1e-6)
+    assert ranked_unseen(scores, watched) == [[3, 4], [3, 4], [1, 4]]
 
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])

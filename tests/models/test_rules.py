@@ -106,6 +106,16 @@ def test_year_pop_takes_the_years_from_the_history_and_the_counts_from_training(
     np.testing.assert_array_equal(scores[1:], [[2, 1, 1, 2, 1, 0]] * 2)
 
 
+def test_year_pop_over_a_span_takes_the_year_before_and_the_gaps() -> None:
+    """User 1 watched in 2011 and 2014: counted are 2010 to 2014, and not 2009 or 2015."""
+    at = {year: int(np.datetime64(f"{year}-06-01", "s").astype(int)) for year in range(2009, 2016)}
+    rows = [(1, 1, 2011), (1, 2, 2014), *((user, 2 + year - 2008, year) for year in at for user in (2, 3))]
+    table = pd.DataFrame([(user, item, at[year]) for user, item, year in rows], columns=["user", "item", "time"])
+    scores = scores_of("YearPop", data_of(table, 9), activity="span")
+    assert scores[0].tolist() == [1, 1, 0, 2, 2, 2, 2, 2, 0]  # movies 3 to 9 are of 2009 to 2015
+    assert scores_of("YearPop", data_of(table, 9), activity="years")[0].tolist() == [1, 1, 0, 0, 2, 0, 0, 2, 0]
+
+
 def test_calendar_years_change_at_midnight_utc() -> None:
     times = np.array([0, -1, YEAR_2010 - 1, YEAR_2010, 1_427_846_399])
     np.testing.assert_array_equal(calendar_years(times), [1970, 1969, 2009, 2010, 2015])
@@ -177,6 +187,29 @@ def test_genre_vote_of_a_worked_matrix() -> None:
     np.testing.assert_allclose(scores[4], place + [0, 10, 9, 9, 0, 10], rtol=1e-6)
     # User 4 watched 4 and 5: C, then B. C votes for 6 alone, B for 1 and 3.
     np.testing.assert_allclose(scores[3], place + [9, 0, 9, 0, 0, 10], rtol=1e-6)
+
+
+def test_genre_vote_with_a_list_a_genre_is_the_origins_rule() -> None:
+    """Five users; user 1 likes Drama most, then Comedy: two dramas and one comedy get one vote a list."""
+    genres = [("Drama",), ("Drama",), ("Comedy",), ("Drama",), ("Drama", "Comedy"), ("Comedy",), ("Drama",)]
+    watched = np.array(
+        [
+            [1, 1, 1, 0, 0, 0, 0],
+            [0, 0, 0, 1, 1, 1, 1],
+            [0, 0, 0, 1, 1, 1, 0],
+            [0, 0, 0, 1, 0, 1, 0],
+            [0, 0, 0, 0, 0, 1, 0],
+        ]
+    )
+    data = data_of(rows_of(watched), 7, genre=genres)
+    scores = scores_of("GenreVote", data, votes=[1, 1], ballots=[2, 1])
+    # Dramas by popularity: 4 (three users), 5 (two), 7; comedies: 6 (four users), 5. Lists: [4, 5] and [6].
+    assert np.floor(scores[0, 3:]).tolist() == [1, 1, 1, 0]
+    assert ranked_unseen(scores, watched)[0] == [6, 4, 5, 7]  # one vote each, then by popularity
+    more = scores_of("GenreVote", data, votes=[1, 1], ballots=[2, 2])
+    assert np.floor(more[0, 3:]).tolist() == [1, 2, 1, 0]  # 5 is on both lists
+    with pytest.raises(ConfigError, match="GenreVote: ballots has 3 numbers and votes 2"):
+        scores_of("GenreVote", data, votes=[1, 1], ballots=[2, 1, 1])
 
 
 def test_a_movie_of_several_favourite_genres_adds_up_their_votes() -> None:

@@ -11,13 +11,16 @@ import torch
 from scipy.sparse import csr_matrix
 
 from movierec_bench.recbole_backend.model_contract import HistoryModel
+from movierec_bench.recbole_backend.recency import RecencyWeighted
 from movierec_bench.recbole_backend.stored_state import Storable
 
 _TILE = 512  # columns of a weight matrix; 6,807 rows of so many floats stay in a 16 MiB cache
 
 
-class LinearModel(HistoryModel):
+class LinearModel(RecencyWeighted, HistoryModel):
     """A model whose scores are a user's history times one dense matrix of item weights.
+
+    Recent rows of the history may weigh more than old ones when it scores.
 
     Attributes:
         weights: [n_items, n_items]; entry (j, i) is what having seen j adds to the score of i.
@@ -36,7 +39,7 @@ class LinearModel(HistoryModel):
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores of a batch of users."""
-        return torch.from_numpy(self.weights.sums(self.history, self.user_rows(interaction)))
+        return torch.from_numpy(self.weights.sums(self.weighted_history, self.user_rows(interaction)))
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class TiledWeights(Storable):
         matrix product.
 
         Args:
-            history: csr [n_users, n_items] of 0 and 1.
+            history: float32 csr [n_users, n_items]; where every stored number is 1, nothing is multiplied.
             user_ix: int64 [B], rows of ``history``.
 
         Returns:
@@ -79,7 +82,10 @@ class TiledWeights(Storable):
             ours.
         """
         sums = np.empty((len(user_ix), self.n), dtype=np.float32)
-        _add_dense_rows(history.indptr, history.indices, user_ix, self.tiles, sums)
+        if _all_ones(history.indptr, history.data, user_ix):
+            _add_dense_rows(history.indptr, history.indices, user_ix, self.tiles, sums)
+        else:
+            _add_weighted_rows(history.indptr, history.indices, history.data, user_ix, self.tiles, sums)
         return sums
 
 
@@ -122,6 +128,41 @@ def _add_dense_rows(
                 row = tile[item]
                 for column in range(len(total)):
                     total[column] += row[column]
+
+
+@numba.njit(cache=True, parallel=True, fastmath={"contract"})
+def _add_weighted_rows(
+    start: np.ndarray, items: np.ndarray, weights: np.ndarray, rows: np.ndarray, tiles: np.ndarray, scores: np.ndarray
+) -> None:
+    """As `_add_dense_rows`, each row of a tile times the weight of the history's row."""
+    for t in range(len(tiles)):
+        tile, first = tiles[t], t * _TILE
+        for b in numba.prange(len(rows)):
+            seen, weight = items[start[rows[b]] : start[rows[b] + 1]], weights[start[rows[b]] : start[rows[b] + 1]]
+            total = scores[b, first : first + _TILE]
+            total[:] = 0
+            fours = len(seen) // 4 * 4
+            for k in range(0, fours, 4):
+                row0, row1, row2, row3 = tile[seen[k]], tile[seen[k + 1]], tile[seen[k + 2]], tile[seen[k + 3]]
+                weight0, weight1, weight2, weight3 = weight[k], weight[k + 1], weight[k + 2], weight[k + 3]
+                for column in range(len(total)):
+                    total[column] = (
+                        ((total[column] + weight0 * row0[column]) + weight1 * row1[column]) + weight2 * row2[column]
+                    ) + weight3 * row3[column]
+            for k in range(fours, len(seen)):
+                row = tile[seen[k]]
+                for column in range(len(total)):
+                    total[column] += weight[k] * row[column]
+
+
+@numba.njit(cache=True)
+def _all_ones(start: np.ndarray, values: np.ndarray, rows: np.ndarray) -> bool:
+    """Whether every number stored in these rows is 1."""
+    for row in rows:
+        for k in range(start[row], start[row + 1]):
+            if values[k] != 1:
+                return False
+    return True
 
 
 @numba.njit(cache=True, parallel=True)
