@@ -56,10 +56,12 @@ class Column(Protocol):
     """
 
     @property
-    def heading(self) -> str: ...
+    def heading(self) -> str:
+        """As the file's first line writes it."""
 
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """As the result and messages have it."""
 
     @property
     def arrow_type(self) -> pa.DataType:

@@ -94,7 +94,7 @@ class Log:
         return replace(self, users=users, items=items, user=user, item=item, time=time, rating=rating)
 
     def first_of_each_pair(self) -> np.ndarray:
-        """Bool [n]: is this row the first of its user and item?"""
+        """Bool [n]: whether the row is the first of its user and item."""
         pair = self.user.astype(np.int64) * len(self.items) + self.item
         in_order = np.sort(pair)
         if (in_order[1:] != in_order[:-1]).all():  # the usual case; sorting is several times faster than hashing

@@ -187,7 +187,7 @@ def drawn_once(interactions: pd.DataFrame, protocol: Protocol) -> np.ndarray:
 
 
 def write_split(split: Split, folder: Path) -> None:
-    """Writes ``train.parquet``, ``valid.parquet`` and ``test.parquet`` (and ``shown.parquet``): all of them, or none.
+    """Write ``train.parquet``, ``valid.parquet`` and ``test.parquet`` (and ``shown.parquet``): all of them, or none.
 
     Args:
         split: What to write.

@@ -50,7 +50,7 @@ def bootstrap_interval(
 
 
 def paired_tests(per_user_by_model: dict[str, pd.DataFrame], reference: str) -> pd.DataFrame:
-    """Is each model's mean recall@10 different from that of a reference chosen beforehand, over the same users?
+    """Test whether each model's mean recall@10 differs from that of a reference chosen beforehand, over the same users.
 
     The paired t test: it tests the difference of means, which is what the board shows, and agrees with the
     sign-flip permutation test at hundreds of users without needing draws. Wilcoxon's test is about something

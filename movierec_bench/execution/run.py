@@ -48,7 +48,7 @@ _Runner = Callable[[list[Task]], Generator[tuple[Task, Any], None, None]]
 
 
 @recorded
-def run(
+def run(  # noqa: D417  `recorded` hands over the command
     command: str,
     models: Union[str, Iterable[str]] = "all",
     dataset: Optional[str] = None,

@@ -20,7 +20,7 @@ _NAME = re.compile(rf"{_PREFIX}(?P<host>\w+)-(?P<process>\d+)-(?P<began>\d+)-\w+
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Gives a new folder among the system's temporary ones, and removes it when the block ends.
+    """Give a new folder among the system's temporary ones, and removes it when the block ends.
 
     A process that is killed cannot do that: `sweep_scratch` does it then. The name says whose the folder is.
     """

@@ -17,7 +17,7 @@ UNIT = 3.6e9
 
 @numba.njit(cache=True, nogil=True)
 def fill_mix(first, last, items, rule_points, weights, n_items, best_rank_first, best_items, best_totals):  # type: ignore[no-untyped-def]
-    """Fills the rows of users ``first`` to ``last`` of ``best_items`` int32 and ``best_totals`` int64, [U, k] of 0."""
+    """Fill the rows of users ``first`` to ``last`` of ``best_items`` int32 and ``best_totals`` int64, [U, k] of 0."""
     n_members, _, depth = rule_points.shape
     totals = np.zeros(n_items, dtype=np.int64)
     ranks = np.zeros(n_items, dtype=np.int32)
@@ -37,7 +37,7 @@ def fill_mix(first, last, items, rule_points, weights, n_items, best_rank_first,
 def fill_hits(  # type: ignore[no-untyped-def]
     first, last, items, rule_points, weights, members, extra, n_items, best_rank_first, held_start, held_items, k, hits
 ):
-    """Fills the columns of users ``first`` to ``last`` of ``hits`` int16 [C, U]."""
+    """Fill the columns of users ``first`` to ``last`` of ``hits`` int16 [C, U]."""
     n_members, _, depth = rule_points.shape
     totals = np.zeros(n_items, dtype=np.int64)
     ranks = np.zeros(n_items, dtype=np.int32)
@@ -69,7 +69,7 @@ def fill_hits(  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def fill_concatenation(first, last, items, order, firsts, n_items, best_items):  # type: ignore[no-untyped-def]
-    """Fills the rows of users ``first`` to ``last`` of ``best_items`` int32 [U, k] of 0.
+    """Fill the rows of users ``first`` to ``last`` of ``best_items`` int32 [U, k] of 0.
 
     A limited round over the models, then one without limit.
     """
@@ -93,7 +93,7 @@ def fill_concatenation(first, last, items, order, firsts, n_items, best_items): 
 
 @numba.njit(cache=True, nogil=True)
 def fill_spread(first, last, items, scores, by_deviation, spread):  # type: ignore[no-untyped-def]
-    """Fills users ``first`` to ``last`` of ``spread`` float32 [M, U, depth] of 0.
+    """Fill users ``first`` to ``last`` of ``spread`` float32 [M, U, depth] of 0.
 
     (score - lowest) / range, or / standard deviation. A score above one of a better rank counts like that
     one: a candidate filter puts movies that it lets in only to fill up below all others, whatever their scores.
@@ -122,7 +122,7 @@ def fill_spread(first, last, items, scores, by_deviation, spread):  # type: igno
 
 @numba.njit(cache=True, nogil=True)
 def _add(own, worth, weight, totals, ranks, listed, n_listed):  # type: ignore[no-untyped-def]
-    """Adds one model's points to one user's totals; returns how many movies ``listed`` then holds."""
+    """Add one model's points to one user's totals; return how many movies ``listed`` then holds."""
     if weight == 0:
         return n_listed
     for place in range(len(worth)):
@@ -141,7 +141,7 @@ def _add(own, worth, weight, totals, ranks, listed, n_listed):  # type: ignore[n
 
 @numba.njit(cache=True, nogil=True)
 def _keep_best(listed, totals, ranks, best_rank_first, best):  # type: ignore[no-untyped-def]
-    """Sorts the best of ``listed`` into ``best``; returns how many there are."""
+    """Sort the best of ``listed`` into ``best``; return how many there are."""
     kept = 0
     for item in listed:
         place = kept
@@ -157,7 +157,7 @@ def _keep_best(listed, totals, ranks, best_rank_first, best):  # type: ignore[no
 
 @numba.njit(cache=True, nogil=True)
 def _better(item, other, totals, ranks, best_rank_first):  # type: ignore[no-untyped-def]
-    """Does the first movie go before the other?"""
+    """Whether the first movie goes before the other."""
     if totals[item] != totals[other]:
         return totals[item] > totals[other]
     if best_rank_first and ranks[item] != ranks[other]:
@@ -174,7 +174,7 @@ def _clear(listed, totals, ranks):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _union(before, own, weight, candidates):  # type: ignore[no-untyped-def]
-    """Fills ``candidates`` with ``before`` and, where it has weight, ``own``; returns how many there are."""
+    """Fill ``candidates`` with ``before`` and, where it has weight, ``own``; return how many there are."""
     found = len(before)
     candidates[:found] = before
     if weight == 0:

@@ -110,7 +110,7 @@ class Recipe:
         return Rule.of(str(self.rule), self.depth, self.rrf_k)
 
     def check_belongs(self, run: Path, manifest: RunManifest) -> None:
-        """Nothing, if the recipe may be used on the run ``manifest`` tells of.
+        """Refuse the recipe unless it may be used on the run ``manifest`` tells of.
 
         Raises:
             ConfigError: it was found on other held-out rows, which may be this run's test rows.
@@ -223,7 +223,7 @@ def check_name(name: str) -> None:
 
 
 def check_choice(what: str, found: Any, allowed: tuple[str, ...]) -> None:
-    """Nothing, if ``found`` is one of ``allowed``. Raises ConfigError, with the close ones, otherwise."""
+    """Raise ConfigError, naming the close ones, unless ``found`` is one of ``allowed``."""
     if found in allowed:
         return
     hint = did_you_mean(found, allowed)

@@ -135,7 +135,7 @@ def half_recalls(validation: Validation, half: np.ndarray) -> tuple[np.ndarray, 
 
 
 def _hits(items: np.ndarray, keys: np.ndarray, wanted: np.ndarray, n_items: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two bool [U, K]: is the movie a wanted row, is it a held-out row that is not wanted?"""
+    """Two bool [U, K]: whether the movie is a wanted row, and whether it is a held-out row that is not wanted."""
     if len(keys) == 0:
         return np.zeros(items.shape, dtype=bool), np.zeros(items.shape, dtype=bool)
     listed = np.arange(len(items))[:, None] * n_items + items

@@ -74,12 +74,12 @@ class Rule:
 
     @property
     def reads_scores(self) -> bool:
-        """Does the rule read the models' scores, and not only their ranks?"""
+        """Whether the rule reads the models' scores, and not only their ranks."""
         return self.name in SCORE_RULES
 
     @property
     def best_rank_first(self) -> bool:
-        """Are equal totals ordered by the best rank that any model gives, before the movie id?"""
+        """Whether equal totals are ordered by the best rank that any model gives, before the movie id."""
         return self.name == VOTE
 
     def rank_points(self) -> np.ndarray:
@@ -274,7 +274,7 @@ def _users_a_block(rule: Rule, items: np.ndarray) -> int:
 
 
 def _in_threads(kernel: Callable[..., None], n_users: int, *arguments: Any) -> None:
-    """Runs a kernel for all users, in equal shares, in as many threads as numba is told to use.
+    """Run a kernel for all users, in equal shares, in as many threads as numba is told to use.
 
     Kernels free the interpreter's lock. Numba's own parallel loops take several times as long to compile.
     """

@@ -25,7 +25,9 @@ _FIRST_SIZE = 0.1  # standard deviation of the vectors a fit begins with
 
 
 class ALS(EmbeddingModel, RecencyWeighted, HistoryModel):
-    """Vectors x_u of users and y_i of movies that minimise the weighted squared error of the whole 0/1 matrix,
+    """Vectors x_u of users and y_i of movies that minimise the weighted squared error of the whole 0/1 matrix.
+
+    That is
 
         sum_(u, i) c_ui (p_ui - x_u y_i)^2 + reg_weight (sum_u |x_u|^2 + sum_i |y_i|^2),
 
@@ -80,7 +82,7 @@ class ALS(EmbeddingModel, RecencyWeighted, HistoryModel):
 def improve(
     vectors: np.ndarray, seen: csr_matrix, fixed: np.ndarray, alpha: float, reg_weight: float, most_steps: int
 ) -> None:
-    """Moves ``vectors`` (users or movies) towards the solution of their least-squares problems, in place.
+    """Move ``vectors`` (users or movies) towards the solution of their least-squares problems, in place.
 
     Args:
         vectors: float32 [m, f], where to begin.
@@ -143,7 +145,7 @@ def _solve(
 def _add_seen(
     seen: np.ndarray, fixed: np.ndarray, constant: np.float32, slope: np.float32, vector: np.ndarray, total: np.ndarray
 ) -> None:
-    """Adds ``sum_(i seen) (constant + slope y_i.vector) y_i`` to ``total``; four movies at a time share its reading."""
+    """Add ``sum_(i seen) (constant + slope y_i.vector) y_i`` to ``total``; four movies at a time share its reading."""
     by_fours = len(seen) - len(seen) % 4
     for first in range(0, by_fours, 4):
         one, two = fixed[seen[first]], fixed[seen[first + 1]]

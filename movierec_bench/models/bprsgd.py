@@ -237,7 +237,7 @@ def _draw(
     state: np.uint64,
     triples: np.ndarray,
 ) -> int:
-    """Fills ``triples`` with drawn users, movies they watched, and movies they did not; how many."""
+    """Fill ``triples`` with drawn users, movies they watched, and movies they did not; how many."""
     steps = 0
     for _ in range(len(triples)):
         state = _next(state)

@@ -70,7 +70,7 @@ def _rank_in_rounds(
     popular_items: np.ndarray,
     scores: np.ndarray,
 ) -> None:
-    """Fills ``scores`` [B, n_items], which come in as zeros."""
+    """Fill ``scores`` [B, n_items], which come in as zeros."""
     for b in numba.prange(len(users)):
         placed = np.zeros(scores.shape[1], dtype=np.bool_)
         placed[seen_items[seen_start[users[b]] : seen_start[users[b] + 1]]] = True

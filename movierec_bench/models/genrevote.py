@@ -86,7 +86,7 @@ def _cast_votes(
     list_items: np.ndarray,
     scores: np.ndarray,
 ) -> None:
-    """Adds the votes to ``scores`` [B, n_items]."""
+    """Add the votes to ``scores`` [B, n_items]."""
     for b in numba.prange(len(users)):
         seen = np.zeros(scores.shape[1], dtype=np.bool_)
         seen[seen_items[seen_start[users[b]] : seen_start[users[b] + 1]]] = True

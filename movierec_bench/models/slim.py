@@ -75,7 +75,7 @@ def _descend(
     by_target: np.ndarray,
     converged: np.ndarray,
 ) -> None:
-    """Fills ``by_target`` [n, n], which comes in as zeros: row i holds the weights that predict i."""
+    """Fill ``by_target`` [n, n], which comes in as zeros: row i holds the weights that predict i."""
     everything = np.arange(len(gram))
     for target in numba.prange(len(gram)):
         weights = by_target[target]
@@ -102,7 +102,7 @@ def _sweep(
     weights: np.ndarray,
     residual: np.ndarray,
 ) -> np.float32:
-    """Sets the weight of each of ``items`` to its best value given the others; the largest change."""
+    """Set the weight of each of ``items`` to its best value given the others; the largest change."""
     largest = np.float32(0)
     for item in items:
         if item == target:

@@ -67,7 +67,7 @@ class ProductRanking:
 
     @staticmethod
     def suits(products: Products) -> bool:
-        """Are the vectors on a CPU that has 8-bit products, and short enough for them?"""
+        """Whether the vectors are on a CPU that has 8-bit products, and short enough for them."""
         has_products = hasattr(torch, "_int_mm") and getattr(torch.cpu, "_is_vnni_supported", lambda: False)()
         return has_products and products.items.device.type == "cpu" and products.items.shape[1] <= _WIDEST
 
@@ -198,7 +198,7 @@ def _keep_best_of(
     chosen: np.ndarray,
     values: np.ndarray,
 ) -> int:
-    """Fills ``chosen`` and ``values`` with the best of the movies whose lower bound is not -inf; how many there are."""
+    """Fill ``chosen`` and ``values`` with the best movies whose lower bound is not -inf; return how many there are."""
     lowest_items, lowest = np.empty_like(chosen), np.empty_like(values)
     full = keep_best(lower, lowest_items, lowest) == len(chosen)
     threshold = lowest[-1] if full else _LOWEST

@@ -42,7 +42,7 @@ def kept_best(
     best_items: np.ndarray,
     best_scores: np.ndarray,
 ) -> None:
-    """Fills ``best_items`` (of zeros) and ``best_scores`` (of NaN), both [B, K], from ``scores`` [B, n]."""
+    """Fill ``best_items`` (of zeros) and ``best_scores`` (of NaN), both [B, K], from ``scores`` [B, n]."""
     for row in numba.prange(len(user_ix)):
         items, values = best_items[row], best_scores[row]
         kept = keep_best(masked_row(scores[row], user_ix[row], masks, True), items, values)
@@ -73,7 +73,7 @@ def masked_row(scores: np.ndarray, user: int, masks: Masks, inside: bool) -> np.
 
 @numba.njit(cache=True, nogil=True)
 def keep_best(masked: np.ndarray, items: np.ndarray, values: np.ndarray) -> int:
-    """Fills ``items`` and ``values`` from ``masked`` [n], best first; returns how many there are."""
+    """Fill ``items`` and ``values`` from ``masked`` [n], best first; return how many there are."""
     kept = _collect(masked, _just_below_best(masked, items, values), items, values)
     for end in range(kept - 1, 0, -1):
         item, score = items[end], values[end]
@@ -84,7 +84,7 @@ def keep_best(masked: np.ndarray, items: np.ndarray, values: np.ndarray) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def _collect(masked: np.ndarray, threshold: np.float32, items: np.ndarray, values: np.ndarray) -> int:
-    """Makes a heap of the best scores above the threshold; returns how many there are."""
+    """Make a heap of the best scores above the threshold; return how many there are."""
     kept = 0
     for start in range(0, len(masked), STRETCH):
         stretch = masked[start : start + STRETCH]
@@ -106,7 +106,7 @@ def _collect(masked: np.ndarray, threshold: np.float32, items: np.ndarray, value
 
 @numba.njit(cache=True, nogil=True)
 def _any_above(values: np.ndarray, threshold: np.float32) -> bool:
-    """Is any of ``values`` above the threshold? Compares many at once, where a loop that stops compares one by one."""
+    """Whether any of ``values`` is above the threshold; many are compared at once, without a loop that stops."""
     above = False
     for place in range(len(values)):
         above = above | (values[place] > threshold)
@@ -132,7 +132,7 @@ def _just_below_best(masked: np.ndarray, items: np.ndarray, values: np.ndarray) 
 
 @numba.njit(cache=True, nogil=True)
 def _rise(items: np.ndarray, values: np.ndarray, place: int, item: int, score: float) -> None:
-    """Adds a movie to the heap of the first ``place`` entries."""
+    """Add a movie to the heap of the first ``place`` entries."""
     while place > 0:
         parent = (place - 1) // 2
         if not _worse(item, score, items[parent], values[parent]):
@@ -144,7 +144,7 @@ def _rise(items: np.ndarray, values: np.ndarray, place: int, item: int, score: f
 
 @numba.njit(cache=True, nogil=True)
 def _sink(items: np.ndarray, values: np.ndarray, size: int, item: int, score: float) -> None:
-    """Replaces the root of the heap of the first ``size`` entries by a movie."""
+    """Replace the root of the heap of the first ``size`` entries by a movie."""
     place = 0
     while 2 * place + 1 < size:
         child = 2 * place + 1
@@ -159,5 +159,5 @@ def _sink(items: np.ndarray, values: np.ndarray, size: int, item: int, score: fl
 
 @numba.njit(cache=True, nogil=True)
 def _worse(item: int, score: float, other_item: int, other_score: float) -> bool:
-    """Does the first movie rank below the other?"""
+    """Whether the first movie ranks below the other."""
     return score < other_score or (score == other_score and item > other_item)

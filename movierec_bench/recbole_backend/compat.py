@@ -1,6 +1,6 @@
 """Mends that let RecBole 1.2.1 run on current packages. Each has its reason and a test that fails without it.
 
-Call `apply()` before importing any RecBole module that needs a mend; it is idempotent and touches
+Call `apply()` before importing any RecBole module that needs a fix; it is idempotent and touches
 only names that are missing, so it becomes a no-op on a RecBole that no longer needs it.
 """
 
@@ -42,7 +42,7 @@ _NUMPY_ALIASES = {
 
 
 def apply() -> None:
-    """Install every mend that this environment needs."""
+    """Install every fix that this environment needs."""
     _restore_numpy_aliases()
     _restore_dok_update()
     _stand_in_for_torch_scatter()
@@ -56,8 +56,10 @@ def _restore_numpy_aliases() -> None:
 
 
 def _restore_dok_update() -> None:
-    """SciPy 1.13 and later have no ``dok_matrix._update``; NGCF, LightGCN, NCL, GCMC, SpectralCF, KGIN and MCCLK
-    fill their adjacency matrices with it."""
+    """Give SciPy's ``dok_matrix`` back its ``_update``, which 1.13 dropped.
+
+    NGCF, LightGCN, NCL, GCMC, SpectralCF, KGIN and MCCLK fill their adjacency matrices with it.
+    """
     if not hasattr(dok_matrix, "_update"):
         dok_matrix._update = _dok_update
 

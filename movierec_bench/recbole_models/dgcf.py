@@ -11,8 +11,10 @@ from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainData
 
 
 class AnySizeDGCF(DGCF):
-    """RecBole's DGCF. Its penalty on correlated factors samples users and movies for every batch; RecBole asks
-    for more of them than there are when an epoch has few batches.
+    """RecBole's DGCF, also where an epoch has few batches.
+
+    Its penalty on correlated factors samples users and movies for every batch, and RecBole asks for more of them than
+    there are when there are few batches.
 
     Source:
         Wang et al., "Disentangled Graph Collaborative Filtering", SIGIR 2020.

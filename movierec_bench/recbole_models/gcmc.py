@@ -12,8 +12,9 @@ from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainData
 
 
 class CachedGCMC(FastGraph, GCMC):
-    """RecBole's GCMC, ranked by the probability of a rating; RecBole ranks by the logit of "rated" alone, and encodes
-    the whole graph again for every block of users.
+    """RecBole's GCMC, ranked by the probability of a rating.
+
+    RecBole ranks by the logit of "rated" alone, and encodes the whole graph again for every block of users.
 
     Source:
         van den Berg et al., "Graph Convolutional Matrix Completion", KDD workshop 2018.

@@ -11,8 +11,10 @@ from movierec_bench.models.parts.first_layer_split import score_pairs, split_fir
 
 
 class AllItemsNNCF(NNCF):
-    """RecBole's NNCF with a ranking of all movies: the convolution over a user's neighbours is done once a user,
-    that over a movie's once a movie, where RecBole's ``predict`` does both once a pair.
+    """RecBole's NNCF with a ranking of all movies.
+
+    The convolution over a user's neighbours is done once a user, that over a movie's once a movie, where RecBole's
+    ``predict`` does both once a pair.
 
     Source:
         Bai et al., CIKM 2017.

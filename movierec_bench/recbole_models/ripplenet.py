@@ -18,8 +18,10 @@ _PAIRS_A_STEP = 65_536
 
 
 class TableRippleNet(RippleNet):
-    """RecBole's RippleNet, whose ripple sets are Python lists of tensors that every batch gathers user by user, and
-    which looks up one matrix of a relation for every triple of every row.
+    """RecBole's RippleNet with ripple sets in one tensor.
+
+    RecBole's are Python lists of tensors that every batch gathers user by user, and it looks up one matrix of a
+    relation for every triple of every row.
 
     The ripples start from what a user has seen: training rows while fitting, and the rows the protocol
     allows when ranking.

@@ -187,7 +187,7 @@ class Board:
         return replace(self, table=rows.reset_index(drop=True), sorted_by=sort)
 
     def write(self, run: RunFolder) -> None:
-        """Writes leaderboard.csv, leaderboard.md and leaderboard.html into ``run``."""
+        """Write leaderboard.csv, leaderboard.md and leaderboard.html into ``run``."""
         write_csv(run.leaderboard("csv"), self.table)
         write_text(run.leaderboard("md"), self.to_markdown())
         write_text(run.leaderboard("html"), self.to_html())
@@ -367,6 +367,7 @@ class Cell:
 
     @property
     def is_number(self) -> bool:
+        """Whether the page sorts by a number."""
         return not isinstance(self.value, str)
 
 

@@ -181,7 +181,7 @@ def validate_submission(
     any_order: bool = False,
     k: int = K,
 ) -> None:
-    """Nothing, if ``submission`` is one: exactly ``k`` different known unseen movies for every user, by user.
+    """Raise unless ``submission`` is one: exactly ``k`` different known unseen movies for every user, by user.
 
     Args:
         submission: [user, item], integers.

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 def check_positive(flag: str, value: Optional[float]) -> None:
-    """Raises ConfigError unless ``value`` is above 0 or None."""
+    """Raise ConfigError unless ``value`` is above 0 or None."""
     if value is not None and not value > 0:
         raise ConfigError(f"{flag} is {value}; expected a number above 0")
 

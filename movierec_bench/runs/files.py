@@ -27,7 +27,7 @@ _HASHED_AT_ONCE = 1 << 22  # bytes
 
 @contextmanager
 def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
-    """Gives a temporary path beside ``path`` and renames it onto ``path`` when the block ends well.
+    """Give a temporary path beside ``path`` and renames it onto ``path`` when the block ends well.
 
     Args:
         path: the file to write; its folder is made where it is missing.
@@ -72,23 +72,23 @@ def stored_file(path: Path) -> StoredFile:
 
 
 def write_text(path: Path, text: str, durable: bool = False) -> None:
-    """Writes ``text`` as UTF-8 with the line ends it has; ``durable`` as in `replacing`."""
+    """Write ``text`` as UTF-8 with the line ends it has; ``durable`` as in `replacing`."""
     with replacing(path, durable) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
 
 
 def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
-    """Writes ``value`` as YAML with sorted keys."""
+    """Write ``value`` as YAML with sorted keys."""
     write_text(path, yaml.safe_dump(dict(value), sort_keys=True, allow_unicode=True))
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Writes ``table`` without its index; floats unrounded, missing values empty, lines ended by LF."""
+    """Write ``table`` without its index; floats unrounded, missing values empty, lines ended by LF."""
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
 
 
 def write_parquet(path: Path, table: pd.DataFrame) -> None:
-    """Writes ``table`` without its index, dictionary-encoded and compressed with zstd."""
+    """Write ``table`` without its index, dictionary-encoded and compressed with zstd."""
     with replacing(path) as temporary:
         table.to_parquet(temporary, engine="pyarrow", index=False, compression="zstd", use_dictionary=True)

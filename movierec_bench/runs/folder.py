@@ -95,7 +95,7 @@ class ModelFolder:
         return self.path / f"topk_{part}.parquet"
 
     def write_status(self, status: Status) -> None:
-        """Stores ``status``; once this has come back it survives a power cut."""
+        """Store ``status``; once this has come back it survives a power cut."""
         write_text(self.status, status.to_json(), durable=True)
 
     def read_status(self) -> Status:
@@ -112,7 +112,7 @@ class ModelFolder:
         return status if own and status.state in (DONE, BUDGET) and status.metrics else None
 
     def write_topk(self, part: str, topk: pd.DataFrame) -> None:
-        """Stores a ranking [user, item, rank, score] for ``part``, one of ``TOPK_PARTS``."""
+        """Store a ranking [user, item, rank, score] for ``part``, one of ``TOPK_PARTS``."""
         write_parquet(self.topk(part), topk[list(TOPK_COLUMNS)].astype(_TOPK_TYPES))
 
     def read_topk(self, part: str, k: Optional[int] = None) -> pd.DataFrame:
@@ -223,7 +223,7 @@ class RunFolder:
         return there[name]
 
     def write_manifest(self, manifest: RunManifest) -> None:
-        """Stores ``manifest``; once this has come back it survives a power cut."""
+        """Store ``manifest``; once this has come back it survives a power cut."""
         write_text(self.manifest, manifest.to_json(), durable=True)
 
     def read_manifest(self) -> RunManifest:

@@ -126,7 +126,7 @@ class TrialFolder:
         return self.path / "records" / f"{fingerprint}.json"
 
     def write(self, trial: Trial) -> None:
-        """Stores a trial that is over."""
+        """Store a trial that is over."""
         write_text(self.record(trial.fingerprint), trial.to_json())
 
     def read(self) -> list[Trial]:
@@ -158,7 +158,7 @@ class TrialFolder:
             ) from error
 
     def write_tables(self, trials: Sequence[Trial]) -> None:
-        """Writes trials.csv, one line a trial and one column a parameter, and epochs.csv, one line an epoch."""
+        """Write trials.csv, one line a trial and one column a parameter, and epochs.csv, one line an epoch."""
         write_csv(self.trials_csv, trials_frame(trials))
         write_csv(self.epochs_csv, epochs_frame(trials))
 
@@ -179,8 +179,10 @@ def trial_label(model: str, number: int) -> str:
 
 
 def trials_frame(trials: Sequence[Trial]) -> pd.DataFrame:
-    """One row a trial: trial, state, validation Recall@10, epochs, seconds, error, fingerprint, and each
-    searched parameter."""
+    """One row a trial.
+
+    Its columns: trial, state, validation Recall@10, epochs, seconds, error, fingerprint, each searched parameter.
+    """
     return pd.DataFrame(
         [
             {

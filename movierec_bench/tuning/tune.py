@@ -111,7 +111,7 @@ class Tuned:
 
 
 @recorded
-def tune(
+def tune(  # noqa: D417  `recorded` hands over the command
     command: str,
     models: Union[str, Iterable[str]],
     dataset: Optional[str] = None,

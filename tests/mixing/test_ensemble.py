@@ -189,7 +189,7 @@ def test_fitting_gives_noise_less_weight(run: RunFolder) -> None:
 
 
 def shuffle_test_rows(run: RunFolder) -> None:
-    """Deals the test movies, and every ranking for the test, to other users; the refits, which see them, go."""
+    """Deal the test movies, and every ranking for the test, to other users; the refits, which see them, go."""
     rng = np.random.default_rng(0)
     test = pd.read_parquet(run.split / "test.parquet")
     test["item"] = rng.permutation(test["item"])

@@ -93,7 +93,7 @@ def test_the_same_seed_gives_the_same_scores(
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reads]:
-    """Reads kept models in a process that has trained none of them."""
+    """Read kept models in a process that has trained none of them."""
     with kept_reader(tmp_path_factory.mktemp("reader")) as read:
         yield read
 

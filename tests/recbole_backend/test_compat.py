@@ -1,4 +1,4 @@
-"""Each mend does what RecBole needs, and is missing without `apply`."""
+"""Each fix does what RecBole needs, and is missing without `apply`."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def ridge_inverse(gram: np.ndarray, reg_weight: float) -> np.ndarray:
 def _count_pairs(
     item_start: np.ndarray, item_users: np.ndarray, user_start: np.ndarray, user_items: np.ndarray, gram: np.ndarray
 ) -> None:
-    """Fills ``gram`` [n_items, n_items]."""
+    """Fill ``gram`` [n_items, n_items]."""
     for item in numba.prange(len(gram)):
         counts = np.zeros(len(gram), dtype=np.int32)
         for user in item_users[item_start[item] : item_start[item + 1]]:

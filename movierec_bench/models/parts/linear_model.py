@@ -112,7 +112,7 @@ def sparse_scores(left: csr_matrix, rows: np.ndarray, right: csr_matrix, largest
 def _add_dense_rows(
     start: np.ndarray, items: np.ndarray, rows: np.ndarray, tiles: np.ndarray, scores: np.ndarray
 ) -> None:
-    """Fills ``scores`` [B, n] tile by tile, so that the tile's weights are read from the cache."""
+    """Fill ``scores`` [B, n] tile by tile, so that the tile's weights are read from the cache."""
     for t in range(len(tiles)):
         tile, first = tiles[t], t * _TILE
         for b in numba.prange(len(rows)):
@@ -177,7 +177,7 @@ def _add_sparse_rows(
     largest: bool,
     scores: np.ndarray,
 ) -> None:
-    """Fills ``scores`` [B, n], which come in as zeros."""
+    """Fill ``scores`` [B, n], which come in as zeros."""
     for b in numba.prange(len(rows)):
         total = scores[b]
         for k in range(start[rows[b]], start[rows[b] + 1]):

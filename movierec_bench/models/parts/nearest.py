@@ -188,7 +188,7 @@ def _keep_nearest(
     columns: np.ndarray,
     values: np.ndarray,
 ) -> None:
-    """Fills ``columns`` and ``values`` [n_users, k], which come in as zeros, with each user's nearest."""
+    """Fill ``columns`` and ``values`` [n_users, k], which come in as zeros, with each user's nearest."""
     for tile in range(len(watchers)):
         watched = watchers[tile]
         first = tile * _TILE
@@ -222,14 +222,14 @@ def _add_bytes(watched: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 @numba.njit(cache=True, parallel=True)
 def _keep_largest(matrix: np.ndarray, skip: np.ndarray, columns: np.ndarray, values: np.ndarray) -> None:
-    """Fills ``columns`` and ``values`` [B, k], which come in as zeros; NaN is never kept."""
+    """Fill ``columns`` and ``values`` [B, k], which come in as zeros; NaN is never kept."""
     for b in numba.prange(len(matrix)):
         _insert_larger(matrix[b], 0, skip[b], columns[b], values[b])
 
 
 @numba.njit(cache=True)
 def _insert_larger(row: np.ndarray, first: int, skip: int, columns: np.ndarray, values: np.ndarray) -> None:
-    """Sorts into ``columns`` and ``values`` [k] what of ``row`` is larger; its columns count from ``first``."""
+    """Sort into ``columns`` and ``values`` [k] what of ``row`` is larger; its columns count from ``first``."""
     last = len(values) - 1
     for column in range(len(row)):
         value = row[column]

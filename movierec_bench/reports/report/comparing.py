@@ -30,7 +30,7 @@ def family_color(families: Iterable[str]) -> alt.Color:
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
-    """ "A, B and C"; of a longer list the first, and how many more."""
+    """Names as "A, B and C"; of a longer list the first, and how many more."""
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))

@@ -72,7 +72,7 @@ class Evidence:
 
     @property
     def found(self) -> np.ndarray:
-        """bool [M, R]: whether the movie of a held-out row is among the model's first ten."""
+        """Bool [M, R]: whether the movie of a held-out row is among the model's first ten."""
         return (self.rank > _LOST) & (self.rank <= K)
 
     def recall(self, k: int = K) -> np.ndarray:

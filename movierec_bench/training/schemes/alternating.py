@@ -16,8 +16,10 @@ from movierec_bench.training.triple_batches import KnowledgeBatches
 
 
 class RecVAEScheme(Scheme):
-    """RecVAE: an epoch trains the encoder ``n_enc_epochs`` times, copies it into the prior, then trains the decoder
-    ``n_dec_epochs`` times, each with its own optimiser.
+    """RecVAE: encoder and decoder are trained in turn, each with its own optimiser.
+
+    An epoch trains the encoder ``n_enc_epochs`` times, copies it into the prior, then trains the decoder
+    ``n_dec_epochs`` times.
 
     Source:
         Shenbin et al., WSDM 2020, section 3.4; RecBole's RecVAETrainer.
@@ -59,8 +61,9 @@ class RecVAEScheme(Scheme):
 
 
 class NCLScheme(PlainScheme):
-    """NCL: after ``warm_up_step`` epochs the vectors are clustered, every ``m_step`` epochs anew, and the loss against
-    the clusters joins the others.
+    """NCL: the loss against clusters of the vectors joins the others.
+
+    After ``warm_up_step`` epochs the vectors are clustered, every ``m_step`` epochs anew.
 
     Source:
         Lin et al., WWW 2022, section 3.5; RecBole's NCLTrainer.

@@ -158,7 +158,7 @@ def train_pass(
 
 
 def check_loss(config: ModelConfig, loss: float, where: str) -> None:
-    """Raises ModelError, saying where, for a loss that is not finite."""
+    """Raise ModelError, saying where, for a loss that is not finite."""
     if not math.isfinite(loss):
         raise ModelError(
             f"the training loss of {config['model']} is {loss} {where}; "

@@ -14,8 +14,10 @@ from movierec_bench.training.schemes.base import PlainScheme, Scheme, build_opti
 
 
 class RaCTScheme(Scheme):
-    """RaCT: ``pretrain_epochs`` epochs of the actor, a variational autoencoder; then a critic learns in
-    ``critic_epochs`` passes to foresee the actor's NDCG; from then on the actor learns what the critic rates best.
+    """RaCT: an actor, a variational autoencoder, and a critic that learns to foresee the actor's NDCG.
+
+    The actor has ``pretrain_epochs`` epochs, then the critic ``critic_epochs`` passes; from then on the actor learns
+    what the critic rates best.
 
     The critic's passes change no ranking, so they belong to the first epoch of the last stage.
 
