@@ -188,7 +188,7 @@ def _add_weighted(
     vector: np.ndarray,
     total: np.ndarray,
 ) -> None:
-    """Adds ``sum_(i seen) (base + value_i (constant + slope y_i.vector)) y_i`` to ``total``."""
+    """Add ``sum_(i seen) (base + value_i (constant + slope y_i.vector)) y_i`` to ``total``."""
     for k in range(len(seen)):
         row = fixed[seen[k]]
         weight = base + value[k] * (constant + slope * _dot(row, vector))
