@@ -14,6 +14,7 @@ from typing import Optional
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from movierec_bench.data.replacing import replaced_when_complete
@@ -238,7 +239,7 @@ def read_part(folder: Path, name: str) -> pd.DataFrame:
     path, advice = folder / f"{name}.parquet", "run again with --fresh to make the split anew"
     try:
         part = pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:  # by what of the file is damaged
         raise DataError(f"{path}: cannot be read ({error}); expected a parquet file; {advice}") from error
     if list(part.columns) != list(INTERACTION_COLUMNS):
         found, expected = ", ".join(map(str, part.columns)), ", ".join(INTERACTION_COLUMNS)

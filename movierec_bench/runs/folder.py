@@ -256,5 +256,5 @@ def _read_parquet(
         raise DataError(f"{path} is not there; expected the columns {', '.join(columns)}; {_DELETE}")
     try:
         return pd.read_parquet(path, engine="pyarrow", columns=list(columns), filters=filters)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:  # by what of the file is damaged
         raise DataError(f"{path}: {error}; expected a whole parquet file; {_DELETE}") from error

@@ -161,3 +161,20 @@ def test_a_log_is_not_written_through_a_link(tmp_path: Path) -> None:
     log.close(10)
     assert precious.read_text() == "mine"
     assert (tmp_path / "log.txt").read_text() == "said"
+
+
+def test_a_parquet_file_whose_pandas_notes_are_damaged_is_refused(tmp_path: Path) -> None:
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    from movierec_bench.data.split import read_part
+    from movierec_bench.runs.folder import ModelFolder
+
+    table = pa.Table.from_pandas(pd.DataFrame({"user": [1], "item": [2], "rank": [1], "score": [0.5], "time": [3]}))
+    damaged = table.replace_schema_metadata({b"pandas": b'{"index_columns": [\x01'})
+    pyarrow.parquet.write_table(damaged, tmp_path / "topk_test.parquet")
+    with pytest.raises(DataError, match="expected a whole parquet file"):
+        ModelFolder(tmp_path).read_topk("test")
+    with pytest.raises(DataError, match="expected a parquet file"):
+        read_part(tmp_path, "topk_test")
