@@ -24,6 +24,8 @@ _OF_THE_MOMENT = {
     "fit_seconds",
     "rank_seconds",
     "refit_seconds",
+    "test_fit_seconds",
+    "home",
 }
 _HOLD_MOMENTS = ("status.json", "manifest.json", "epochs.csv", "log.txt", "params.yaml")
 _NOT_COMPARED = (".lock", ".db", ".db-journal", "log.txt", ".html", ".md")
