@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional, Union
 
 from movierec_bench.errors import ConfigError
-from movierec_bench.mixing.recipe import AUTO, CONCAT, FIT, GREEDY, METHODS, ROUTE
+from movierec_bench.mixing.recipe import AUTO, CONCAT, FIT, GREEDY, METHODS, ROUTE, STACK
 from movierec_bench.mixing.rules import RRF, RULES
 from movierec_bench.schema import STORED_K, K
 
@@ -19,8 +19,9 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     RRF: ("weights", "depth", "rrf_k"),
     CONCAT: ("firsts",),
     ROUTE: ("by", "routes", "judges"),
-    FIT: ("rule", "depth", "rrf_k", "seed"),
-    GREEDY: ("rule", "depth", "rrf_k", "steps", "seed"),
+    STACK: ("learner", "strength", "depth", "seed"),
+    FIT: ("rule", "depth", "rrf_k", "folds", "seed"),
+    GREEDY: ("rule", "depth", "rrf_k", "folds", "steps", "seed"),
     AUTO: ("folds", "steps", "seed"),
 }
 

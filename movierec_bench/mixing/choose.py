@@ -17,19 +17,30 @@ from movierec_bench.data.atomic import AtomicData
 from movierec_bench.errors import ConfigError
 from movierec_bench.mixing.asked import firsts_of, names_of, pairs, positive, weights_of
 from movierec_bench.mixing.members import read_validation
-from movierec_bench.mixing.recipe import AUTO, CONCAT, FIT, ROUTE, Recipe, rule_text
+from movierec_bench.mixing.recipe import AUTO, CONCAT, FIT, ROUTE, STACK, Recipe, rule_text
 from movierec_bench.mixing.routing import Routes, View, best_member, best_routes, half_recalls, halves, recalls
 from movierec_bench.mixing.rules import LINEAR, RRF, RULES, Rule
 from movierec_bench.mixing.search import (
     AUTO_RULES,
     Objective,
-    Trial,
     Validation,
-    best_trial,
+    Weights,
     cross_validate,
     fitted_weights,
     folds_of,
     greedy_weights,
+    left_out_recall,
+)
+from movierec_bench.mixing.settling import Candidate, Settled, left_out_single, settle, shrunk
+from movierec_bench.mixing.stack_rankings import STACK_FOLDS, STACK_USERS, training_pairs
+from movierec_bench.mixing.stacking import (
+    LINEAR_STACK,
+    STACK_DEPTH,
+    STRENGTH,
+    Pairs,
+    StackSettings,
+    left_out_scores,
+    recall_of,
 )
 from movierec_bench.reports.user_segments import (
     GOOD,
@@ -69,6 +80,20 @@ class Choice:
         """Seed of every draw."""
         return int(self.options.get("seed", self.run.read_manifest().seed))
 
+    def folds(self, users: int) -> np.ndarray:
+        """A fold for each of that many users. Raises ConfigError."""
+        return folds_of(users, self.options.get("folds", FOLDS), self.seed)
+
+    def stack(self) -> StackSettings:
+        """A stack with the settings asked for."""
+        asked = self.options if self.method == STACK else {}
+        return StackSettings(
+            learner=asked.get("learner", LINEAR_STACK),
+            strength=asked.get("strength", STRENGTH),
+            depth=asked.get("depth", STACK_DEPTH),
+            seed=self.seed,
+        )
+
     def rule(self, name: str) -> Rule:
         """The rule ``name`` with the settings asked for. Raises ConfigError."""
         if name != RRF and "rrf_k" in self.options:
@@ -90,6 +115,8 @@ def choose(choice: Choice) -> Recipe:
         return Recipe(choice.name, choice.method, choice.members, firsts=firsts)
     if choice.method == ROUTE:
         return _routed(choice)
+    if choice.method == STACK:
+        return _stacked(choice)
     if choice.method == AUTO:
         return _searched(choice)
     return _fitted(choice)
@@ -176,38 +203,101 @@ def _fitted(choice: Choice) -> Recipe:
         rule.reads_scores,
     )
     objective, everybody = Objective(validation, rule), np.ones(len(users), dtype=bool)
-    if choice.method == FIT:
-        weights = fitted_weights(objective, everybody)
-    else:
-        weights = greedy_weights(objective, everybody, positive("steps", choice.options.get("steps", STEPS)))
-    return _weighted(choice, rule, weights)
+    steps = positive("steps", choice.options.get("steps", STEPS))
+    fold = choice.folds(len(users))
+
+    def find(some: np.ndarray) -> Weights:
+        return fitted_weights(objective, some) if choice.method == FIT else greedy_weights(objective, some, steps)
+
+    mixed, single = left_out_recall(find, objective, fold), left_out_single(recalls(validation), fold)
+    found = settle([Candidate(rule_text(rule), mixed)], single, fold)
+    return _weighted(choice, rule, find(everybody), _notes(choice, len(users), fold, found))
+
+
+def _stacked(choice: Choice) -> Recipe:
+    settings = choice.stack()
+    users, validation, pairs, held = training_pairs(choice.run, choice.data, choice.members, settings)
+    fold = folds_of(len(users), min(STACK_FOLDS, len(users)), choice.seed)
+    candidate = _stack_candidate(validation, pairs, held, fold, settings)
+    found = settle([candidate], left_out_single(recalls(validation), fold), fold)
+    return _stack_recipe(choice, settings, _notes(choice, len(users), fold, found))
+
+
+def _stack_candidate(
+    validation: Validation, pairs: Pairs, held: np.ndarray, fold: np.ndarray, settings: StackSettings
+) -> Candidate:
+    scores = left_out_scores(pairs, held, fold, settings)
+    recall = recall_of(pairs.ranked(scores)[0], validation)
+    return Candidate(f"{STACK} ({settings.learner})", recall, preferred=True)
+
+
+def _stack_recipe(choice: Choice, settings: StackSettings, notes: dict[str, Any]) -> Recipe:
+    return Recipe(
+        choice.name,
+        choice.method,
+        choice.members,
+        depth=settings.depth,
+        learner=settings.learner,
+        strength=settings.strength,
+        seed=settings.seed,
+        search=notes,
+    )
 
 
 def _searched(choice: Choice) -> Recipe:
+    """The mix that all rules and stacks come down to, shrunk towards the best single model."""
     knowing = tuple(name for name in choice.members if name != CHANCE)
     choice = replace(choice, members=knowing if len(knowing) > 1 else choice.members)
     users, validation = read_validation(
         choice.run, choice.members, choice.data.vocabulary, SEARCH_USERS, choice.seed, with_scores=True
     )
-    folds = folds_of(len(users), choice.options.get("folds", FOLDS), choice.seed)
+    fold = choice.folds(len(users))
     steps = positive("steps", choice.options.get("steps", STEPS))
     trials = []
     from movierec_bench.progress_bars import track  # imports rich, a tenth of a second, which only a search needs
 
     for rule in track(AUTO_RULES, "rules"):
-        trials.append(cross_validate(validation, rule, folds, steps))
+        trials.append(cross_validate(validation, rule, fold, steps))
         logger.info("%s: validation %s %.4f out of fold", rule_text(rule), MAIN_METRIC, trials[-1].recall)
-    best = best_trial(trials)
-    return _weighted(choice, best.rule, best.weights, _search_notes(trials, len(users), folds, steps, choice.seed))
+    candidates = [Candidate(rule_text(trial.rule), trial.per_user) for trial in trials]
+    settings = choice.stack()
+    if len(users) <= STACK_USERS and len(choice.members) > 1:  # of more users, a stack sees others than the rules do
+        _, _, pairs, held = training_pairs(choice.run, choice.data, choice.members, settings)
+        if 0 < held.sum() < len(held):
+            candidates.append(_stack_candidate(validation, pairs, held, fold, settings))
+            name, recall = candidates[-1].name, candidates[-1].recall.mean()
+            logger.info("%s: validation %s %.4f out of fold", name, MAIN_METRIC, recall)
+    recall = recalls(validation)
+    found = settle(candidates, left_out_single(recall, fold), fold)
+    notes = _notes(choice, len(users), fold, found, steps=steps, candidates=candidates)
+    if found.chosen >= len(trials) and found.share > 0:  # a learner weighs the best single model by itself
+        return _stack_recipe(choice, settings, {**notes, "share_of_mix": 1.0})
+    chosen = trials[min(found.chosen, len(trials) - 1)]
+    single = int(np.argmax(recall.mean(axis=1).round(12)))
+    return _weighted(choice, chosen.rule, shrunk(chosen.weights, single, found.share), notes)
 
 
-def _search_notes(trials: Sequence[Trial], users: int, folds: np.ndarray, steps: int, seed: int) -> dict[str, Any]:
-    """What a search looked at and found, as plain values."""
-    return {
+def _notes(
+    choice: Choice,
+    users: int,
+    fold: np.ndarray,
+    found: Settled,
+    steps: Optional[int] = None,
+    candidates: Sequence[Candidate] = (),
+) -> dict[str, Any]:
+    """What a search looked at and found on users that had no say, as plain values."""
+    notes: dict[str, Any] = {
         "users": users,
-        "folds": int(folds.max()) + 1,
-        "steps": steps,
-        "seed": seed,
-        f"best_single_out_of_fold_{MAIN_METRIC}": round(max(trial.single_recall for trial in trials), 6),
-        f"out_of_fold_{MAIN_METRIC}": {rule_text(trial.rule): round(trial.recall, 6) for trial in trials},
+        "folds": int(fold.max()) + 1,
+        "seed": choice.seed,
+        f"out_of_fold_{MAIN_METRIC}": round(found.recall, 6),
+        f"best_single_out_of_fold_{MAIN_METRIC}": round(found.single_recall, 6),
+        "standard_error_of_gain": round(found.standard_error, 6),
     }
+    if candidates:
+        notes |= {
+            "steps": steps,
+            "share_of_mix": round(found.share, 4),
+            "candidates": {one.name: round(float(one.recall.mean()), 6) for one in candidates},
+        }
+    return notes

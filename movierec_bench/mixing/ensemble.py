@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -20,9 +21,10 @@ from movierec_bench.evaluation.statistics import paired_tests
 from movierec_bench.mixing.asked import Named, Numbers, check_options, firsts_of, pairs, weights_of
 from movierec_bench.mixing.choose import Choice, choose
 from movierec_bench.mixing.files import FILE_METHODS, FileMix, FileOptions, file_names, mix_files
-from movierec_bench.mixing.members import check_members, find_members, read_rankings
+from movierec_bench.mixing.members import check_members, find_members, read_rankings, with_refits
 from movierec_bench.mixing.recipe import AUTO, CONCAT, METHODS, Recipe, check_choice, rule_text
 from movierec_bench.mixing.rules import LINEAR, RRF, concatenate, mix
+from movierec_bench.mixing.stack_rankings import Stack
 from movierec_bench.notebook import text_html
 from movierec_bench.reports.leaderboard import build_board
 from movierec_bench.reports.submission import write_submission
@@ -78,12 +80,24 @@ class Mix:
                 f"test {MAIN_METRIC} {recall:.4f} (95 % interval {metrics['ci_low']:.4f} to {metrics['ci_high']:.4f}), "
                 f"{self.difference:+.4f} ({share:+.1%}) to {self.best_single}, the best single model, "
                 f"p = {self.p_value:.2g} in a paired test",
+                *self._out_of_fold_text(),
                 f"recipe: {self.folder.params}",
                 f"submission: {self.submission or 'none, as not every member was refitted on every row'}",
                 *([self._redone_text()] if self.redone else []),
                 *([] if self.tracking is None else [self.tracking]),
             )
         )
+
+    def _out_of_fold_text(self) -> list[str]:
+        """What a search found on validation rows, by users that had no say in the mix that they judge."""
+        search = self.recipe.search or {}
+        mixed, single = (search.get(f"{prefix}out_of_fold_{MAIN_METRIC}") for prefix in ("", "best_single_"))
+        if mixed is None or single is None:
+            return []
+        error, share = search["standard_error_of_gain"], search.get("share_of_mix")
+        text = f"validation {MAIN_METRIC} {mixed:.4f} out of fold, {mixed - single:+.4f} to the best single model, "
+        text += f"standard error {error:.4f}"
+        return [text if share is None else f"{text}; {share:.0%} of the mix, the rest the best single model"]
 
     def _redone_text(self) -> str:
         return (
@@ -113,6 +127,8 @@ def ensemble(
     configs: Optional[PathLike] = None,
     tracking_uri: Optional[str] = None,
     no_track: bool = False,
+    learner: Optional[str] = None,
+    strength: Optional[float] = None,
     files: Optional[Union[str, Sequence[PathLike]]] = None,
     out: Optional[PathLike] = None,
 ) -> Union[Mix, FileMix]:
@@ -125,8 +141,10 @@ def ensemble(
         run: a run's folder, such as ``runs/ml-100k``. With ``files`` it may be left out.
         method: ``vote``, ``linear``, ``tail``, ``log2``, ``rrf``, ``zscore``, ``minmax``: that rule (see
             ``mixing.Rule``); ``concat``: the first movies of one model, then of the next; ``route``: each
-            segment's users get one model's ranking; ``fit``, ``greedy``: weights found on validation rows, by
-            coordinate ascent or forward selection; ``auto``: members, weights and rule found there. None: auto.
+            segment's users get one model's ranking; ``stack``: a learner fitted on validation rows, over ranks, scores,
+            agreement, popularity and tastes; ``fit``, ``greedy``: weights found on validation rows, by
+            coordinate ascent or forward selection; ``auto``: members, weights and rule, or a stack, found there in
+            folds and shrunk towards the best single model by as much as the gain might be luck. None: auto.
         models: names and groups, as in ``run``; mixes of the run by name, too. None: every finished model.
         name: the mix's own; one of that name is replaced. None: the method.
         weights: one a model, in the order of the models, or ``Model=weight``. None: 1 each.
@@ -139,7 +157,7 @@ def ensemble(
         routes: for ``route``, ``segment=Model``; the best of the models on validation serves all other users.
             None: each segment's winner on validation rows, where it beats that best one out of fold.
         judges: for ``route`` by ``good``, the models that tell good users from bad. None: the best four.
-        folds: for ``auto``, folds of the users. None: 5.
+        folds: for ``auto``, ``fit`` and ``greedy``, folds of the users. None: 5.
         steps: for ``auto`` and ``greedy``, the most models to add. None: 20.
         seed: of the folds and of the draw of users. None: the run's.
         recipe: a ``params.yaml`` of a mix of this run: make that mix again, byte for byte.
@@ -147,6 +165,8 @@ def ensemble(
         configs: a user's own configuration folder, whose models may name groups.
         tracking_uri: the MLflow server or database to track in, as in ``run``.
         no_track: leave MLflow alone, as in ``run``.
+        learner: for ``stack``: logistic or lambdamart. None: logistic.
+        strength: for ``stack`` by the logistic learner, the inverse of its L2 penalty. None: 0.01.
         files: submissions to mix, comma-separated or a sequence: CSV files ``user,item``, ten rows a user, from other
             runs, other programs, other people. By a rule that reads ranks, or ``concat``; checked like our own.
         out: with ``files``, the file to write. None: among the run's submissions, or ``<name>.csv``.
@@ -170,6 +190,8 @@ def ensemble(
         folds=folds,
         steps=steps,
         seed=seed,
+        learner=learner,
+        strength=strength,
     )
     if files is not None:
         _check_no_others(models=models, recipe=recipe, configs=configs, tracking_uri=tracking_uri)
@@ -240,8 +262,10 @@ def _chosen(run: RunFolder, data: AtomicData, manifest: RunManifest, asked: _Ask
     check_choice("method", method, METHODS)
     check_options(method, asked.options)
     routed_to = list(pairs(asked.options.get("routes", {})).values())
-    members = find_members(run, asked.models or routed_to or "all", asked.configs)
+    expression = asked.models or routed_to or "all"
+    members = find_members(run, expression, asked.configs)
     check_members(run, members)
+    members = with_refits(run, members, expression)
     chosen = choose(Choice(run, data, asked.name or method, method, members, asked.options))
     found_on = {name: run.find(name).read_status().result_hash for name in chosen.members}
     return replace(chosen, data_hash=manifest.data_hash, protocol_hash=manifest.protocol_hash, found_on=found_on)
@@ -268,6 +292,13 @@ class _Maker:
     @property
     def folder(self) -> ModelFolder:
         return self.run.ensemble(self.recipe.name)
+
+    @cached_property
+    def _stack(self) -> Optional[Stack]:
+        """The stack of a recipe that is one, fitted once for all parts."""
+        if self.recipe.learner is None:
+            return None
+        return Stack.of(self.run, self.data, self.recipe.members, self.recipe.stack_settings())
 
     def make(self, seconds_choosing: float) -> Mix:
         """Rank, score, write, submit, and renew the board."""
@@ -316,6 +347,8 @@ class _Maker:
     def _mixed(self, part: str, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(int32 [U, K], float32 [U, K]) as ``mixing.mix`` returns them."""
         recipe, vocabulary = self.recipe, self.data.vocabulary
+        if self._stack is not None:
+            return self._stack.rank(part, users)
         if recipe.rule is not None:
             rule = recipe.mixing_rule()
             there = read_rankings(self.run, recipe.members, part, users, vocabulary, rule.depth, rule.reads_scores)
@@ -405,6 +438,8 @@ def _contents(recipe: Recipe) -> str:
     if recipe.weights is not None:
         members = ", ".join(f"{weight:g} {name}" for name, weight in recipe.weights.items())
         return f"{rule_text(recipe.mixing_rule())} of {members}"
+    if recipe.learner is not None:
+        return f"{recipe.learner} stack (depth {recipe.depth}) of {', '.join(recipe.members)}"
     if recipe.routes is not None:
         return f"by {recipe.by}: " + ", ".join(f"{segment} {name}" for segment, name in recipe.routes.items())
     return "concatenation of " + ", ".join(recipe.members)

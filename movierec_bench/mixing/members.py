@@ -76,6 +76,33 @@ def find_members(
     return tuple(chosen)
 
 
+def with_refits(run: RunFolder, members: Sequence[str], models: Union[str, Sequence[str]]) -> tuple[str, ...]:
+    """The members that can be submitted, where a mix could do without the others; all of them otherwise.
+
+    A mix has a submission only if every member was refitted on every row. So members that a group brought in and that
+    were not refitted are left out; where one was named outright, or none was refitted, there will be no submission, and
+    a line says so before anything is searched.
+
+    Args:
+        run: the run they are in.
+        members: names, from ``find_members``.
+        models: the expression they were found by.
+    """
+    parts = [models] if isinstance(models, str) else list(models)
+    named = {word for part in parts for word in re.split(r"[,\s]+", part)}
+    lacking = [name for name in members if not run.find(name).topk("full").is_file()]
+    if not lacking:
+        return tuple(members)
+    if named.isdisjoint(lacking) and len(lacking) < len(members):
+        logger.warning("left out, because not refitted on every row: %s", ", ".join(lacking))
+        return tuple(name for name in members if name not in lacking)
+    logger.warning(
+        "the mix will have no submission, because not refitted on every row: %s; run again without --no-refit",
+        ", ".join(lacking),
+    )
+    return tuple(members)
+
+
 def check_members(run: RunFolder, members: Sequence[str], parts: Sequence[str] = ("valid", "test")) -> None:
     """Raise ConfigError unless every member is finished and up to date and has stored its rankings for ``parts``.
 

@@ -11,13 +11,14 @@ from typing import Any, Optional
 
 from movierec_bench.errors import ConfigError, did_you_mean
 from movierec_bench.mixing.rules import MOST_WEIGHT, RRF, RULES, Rule
+from movierec_bench.mixing.stacking import StackSettings
 from movierec_bench.reports.user_segments import BY
 from movierec_bench.runs.records import RunManifest
 from movierec_bench.settings.yaml_files import load_yaml
 
-CONCAT, ROUTE, FIT, GREEDY, AUTO = "concat", "route", "fit", "greedy", "auto"
+CONCAT, ROUTE, STACK, FIT, GREEDY, AUTO = "concat", "route", "stack", "fit", "greedy", "auto"
 SEARCHES = (FIT, GREEDY, AUTO)  # how rule, members or weights are found on validation rows
-METHODS = (*RULES, CONCAT, ROUTE, *SEARCHES)
+METHODS = (*RULES, CONCAT, ROUTE, STACK, *SEARCHES)
 
 _NAME = re.compile(r"\w[\w.-]*")
 
@@ -37,6 +38,8 @@ class Recipe:
         firsts: movies that each member may give before the next one's turn; with ``concat``.
         by: the kind of segments; with ``route``.
         routes: for each segment the member that serves its users; the first member serves all other users.
+        learner, strength, seed: as in ``StackSettings``, with ``depth``: a stack, which is fitted again on the
+            validation rows wherever it is made.
         judges: the models that tell good users from bad ones; with ``by: good``.
         data_hash, protocol_hash: of the run that it was found on; None in a recipe written by hand.
         search: what the search found, for the reader; not needed to make the mix again.
@@ -57,6 +60,9 @@ class Recipe:
     by: Optional[str] = None
     routes: Optional[dict[str, str]] = None
     judges: Optional[tuple[str, ...]] = None
+    learner: Optional[str] = None
+    strength: Optional[float] = None
+    seed: Optional[int] = None
     data_hash: Optional[str] = None
     protocol_hash: Optional[str] = None
     search: Optional[dict[str, Any]] = None
@@ -71,6 +77,8 @@ class Recipe:
             self._check_concatenation()
         elif self.method == ROUTE:
             self._check_routes()
+        elif self.method == STACK or self.learner is not None:
+            self._check_stack()
         else:
             self._check_weights()
 
@@ -109,6 +117,10 @@ class Recipe:
         """The rule with its settings. Only for recipes that have one."""
         return Rule.of(str(self.rule), self.depth, self.rrf_k)
 
+    def stack_settings(self) -> StackSettings:
+        """The settings of a stack. Only for recipes that are one. Raises ConfigError for one out of range."""
+        return StackSettings(str(self.learner), float(self.strength or 0), int(self.depth or 0), int(self.seed or 0))
+
     def check_belongs(self, run: Path, manifest: RunManifest) -> None:
         """Refuse the recipe unless it may be used on the run ``manifest`` tells of.
 
@@ -130,7 +142,7 @@ class Recipe:
     def _check_weights(self) -> None:
         if self.rule is None or self.weights is None:
             raise ConfigError(f"method {self.method!r} needs rule and weights; expected both")
-        self._check_absent("firsts", "by", "routes", "judges")
+        self._check_absent("firsts", "by", "routes", "judges", *_OF_A_STACK)
         self.mixing_rule()
         if set(self.weights) != set(self.members):
             raise ConfigError(f"weights are those of {', '.join(self.weights)}; expected one for each member")
@@ -143,7 +155,7 @@ class Recipe:
             )
 
     def _check_concatenation(self) -> None:
-        self._check_absent("rule", "depth", "rrf_k", "weights", "by", "routes", "judges")
+        self._check_absent("rule", "depth", "rrf_k", "weights", "by", "routes", "judges", *_OF_A_STACK)
         firsts = self.firsts or ()
         if len(firsts) != len(self.members) or not all(isinstance(n, int) and n >= 0 for n in firsts):
             raise ConfigError(
@@ -151,7 +163,7 @@ class Recipe:
             )
 
     def _check_routes(self) -> None:
-        self._check_absent("rule", "depth", "rrf_k", "weights", "firsts")
+        self._check_absent("rule", "depth", "rrf_k", "weights", "firsts", *_OF_A_STACK)
         check_choice("by", self.by, BY)
         strangers = sorted(set((self.routes or {}).values()) - set(self.members))
         if not self.routes or strangers:
@@ -160,12 +172,22 @@ class Recipe:
                 f"of {', '.join(self.members)}"
             )
 
+    def _check_stack(self) -> None:
+        self._check_absent("rule", "rrf_k", "weights", "firsts", "by", "routes", "judges")
+        absent = [key for key in ("learner", "strength", "depth", "seed") if getattr(self, key) is None]
+        if absent:
+            raise ConfigError(
+                f"{', '.join(absent)} missing; expected all of learner, strength, depth and seed for a stack"
+            )
+        self.stack_settings()
+
     def _check_absent(self, *keys: str) -> None:
         present = [key for key in keys if getattr(self, key) is not None]
         if present:
             raise ConfigError(f"{', '.join(present)} mean nothing for method {self.method!r}; leave them out")
 
 
+_OF_A_STACK = ("learner", "strength", "seed")
 _KINDS: Mapping[str, Any] = {
     "name": str,
     "method": str,
@@ -178,6 +200,9 @@ _KINDS: Mapping[str, Any] = {
     "by": str,
     "routes": dict,
     "judges": list,
+    "learner": str,
+    "strength": (int, float),
+    "seed": int,
     "data_hash": str,
     "protocol_hash": str,
     "search": dict,

@@ -6,7 +6,7 @@ chooses on some folds of the users and judges on the fold left out, and mixes wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
@@ -128,12 +128,14 @@ class Trial:
         weights: the weights, one a model, of the mix that it comes to.
         recall: mean Recall@10 of users that the mix judging them was not chosen on.
         single_recall: the same of single models.
+        per_user: float64 [U], each of the former.
     """
 
     rule: Rule
     weights: Weights
     recall: float
     single_recall: float
+    per_user: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -234,16 +236,34 @@ def cross_validate(validation: Validation, rule: Rule, fold: np.ndarray, steps: 
     paths = [greedy(objective, ~users, steps) for users in left_out]
     mixes = [best_step(path, ~users) for path, users in zip(paths, left_out)]
     singles = [path[0] for path in paths]
-    recall, single_recall = (_left_out_recall(chosen, left_out) for chosen in (mixes, singles))
+    left_out_recall, single_left_out = (_left_out_recall(chosen, left_out) for chosen in (mixes, singles))
+    recall, single_recall = float(left_out_recall.mean()), float(single_left_out.mean())
     chosen = mixes if recall > single_recall else singles
+    per_user = left_out_recall if recall > single_recall else single_left_out
     total = tuple(float(weight) for weight in np.sum([mix.weights for mix in chosen], axis=0))
     weights = without_idle(objective, total, np.ones(validation.n_users, dtype=bool))
-    return Trial(rule, weights, max(recall, single_recall), single_recall)
+    return Trial(rule, weights, max(recall, single_recall), single_recall, per_user)
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial:
     """The trial with the highest recall; the first of equal ones."""
     return max(trials, key=lambda trial: trial.recall)
+
+
+def left_out_recall(find: Callable[[np.ndarray], Weights], objective: Objective, fold: np.ndarray) -> np.ndarray:
+    """Recall@10 of each user, float64 [U], under the weights that ``find`` finds on the other folds' users.
+
+    Args:
+        find: weights from the users to look at, bool [U].
+        objective: what is to grow.
+        fold: integers [U], each user's fold, from 0.
+    """
+    found = np.empty(len(fold))
+    for number in range(int(fold.max()) + 1):
+        judged = fold == number
+        weights = find(~judged)
+        found[judged] = objective.per_user(_changed(weights, 0, 0.0), [(0, weights[0])])[0][judged]
+    return found
 
 
 def folds_of(n_users: int, folds: int, seed: int) -> np.ndarray:
@@ -253,12 +273,12 @@ def folds_of(n_users: int, folds: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(n_users) % folds
 
 
-def _left_out_recall(mixes: Sequence[Step], left_out: Sequence[np.ndarray]) -> float:
-    """Mean recall of all users, each judged by the mix that was chosen without it."""
+def _left_out_recall(mixes: Sequence[Step], left_out: Sequence[np.ndarray]) -> np.ndarray:
+    """Recall of all users, float64 [U], each judged by the mix that was chosen without it."""
     per_user = np.zeros(len(left_out[0]))
     for mix, users in zip(mixes, left_out):
         per_user[users] = mix.per_user[users]
-    return float(per_user.mean())
+    return per_user
 
 
 def _best_weight(

@@ -35,6 +35,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "minmax": {"models": "all,-Noise"},
     "concat": {"models": "Odd,Even,Weak", "firsts": "4,3"},
     "route": {"by": "focus"},
+    "stack": {},
     "fit": {"rule": "rrf"},
     "greedy": {"steps": 5, "rule": "zscore"},
     "auto": {"folds": 3, "steps": 4},
@@ -166,7 +167,9 @@ def test_auto_finds_the_models_that_add_to_each_other_and_beats_the_best(run: Ru
     test = paired_tests(both, "Even").iloc[0]
     assert (made.difference, made.p_value) == (test["difference"], test["p_value"])
     search = recipe_of(run, "auto")["search"]
-    assert max(search["out_of_fold_recall@10"].values()) > search["best_single_out_of_fold_recall@10"]
+    assert search["out_of_fold_recall@10"] > search["best_single_out_of_fold_recall@10"]
+    assert 0 < search["share_of_mix"] <= 1
+    assert f"{search['out_of_fold_recall@10']:.4f} out of fold" in made.describe()
     assert f"{made.difference:+.4f}" in made.describe()
 
 
@@ -206,6 +209,7 @@ def shuffle_test_rows(run: RunFolder) -> None:
     ("method", "options"),
     [
         ("auto", {"folds": 3, "steps": 4}),
+        ("stack", {"learner": "lambdamart"}),
         ("fit", {}),
         ("greedy", {"rule": "minmax"}),
         ("route", {"by": "good"}),
@@ -255,6 +259,21 @@ def test_a_mix_of_that_name_is_replaced_with_all_it_left(copy: RunFolder) -> Non
     assert not copy.submission("mine").exists()
     assert not copy.ensemble("mine").topk("full").exists()
     assert recipe_of(copy, "mine")["members"] == ["Even", "Weak"]
+
+
+def test_members_of_a_group_without_a_refit_are_left_out_and_named_ones_are_told_of(
+    copy: RunFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy.model("Weak").topk("full").unlink()
+    made = ensemble(copy.path, method="vote")
+    assert made.recipe.members == ("Even", "Noise", "Odd") and made.submission is not None
+    assert "left out, because not refitted on every row: Weak" in caplog.text
+    made = ensemble(copy.path, method="vote", models="Even,Weak")
+    assert made.recipe.members == ("Even", "Weak") and made.submission is None
+    assert "no submission, because not refitted on every row: Weak" in caplog.text
+    for name in ("Even", "Noise", "Odd"):
+        copy.model(name).topk("full").unlink()
+    assert set(ensemble(copy.path, method="vote").recipe.members) == set(ORACLES)
 
 
 def test_mixes_mix(copy: RunFolder) -> None:
@@ -344,6 +363,11 @@ def test_members_of_another_split_are_refused(copy: RunFolder) -> None:
         ({"method": "auto", "weights": "1"}, "weights means nothing for method 'auto'"),
         ({"method": "auto", "folds": 1}, "folds is 1"),
         ({"method": "greedy", "steps": 0}, "steps is 0"),
+        ({"method": "fit", "folds": 1}, "folds is 1"),
+        ({"method": "stack", "learner": "forest"}, "learner is 'forest'; expected one of logistic, lambdamart"),
+        ({"method": "stack", "strength": 0}, "strength is 0"),
+        ({"method": "stack", "depth": 5}, "depth is 5; expected 10 to 100"),
+        ({"method": "stack", "weights": "1"}, "weights means nothing for method 'stack'"),
         ({"method": "concat", "firsts": "5,0"}, "whole numbers from 1"),
         ({"method": "concat", "firsts": "1,2,3,4,5"}, "at most 4"),
         ({"method": "route", "by": "mood"}, "segments by 'mood' are not known"),
