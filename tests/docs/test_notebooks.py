@@ -30,7 +30,7 @@ def test_it_runs_and_shows_what_is_stored(path: Path) -> None:
 
 def test_there_is_a_list_of_them() -> None:
     listed = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
-    assert len(NOTEBOOKS) >= 3
+    assert len(NOTEBOOKS) >= 5
     for path in NOTEBOOKS:
         assert f"({path.name})" in listed
         text = path.read_text(encoding="utf-8")
