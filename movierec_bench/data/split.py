@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from movierec_bench.data.replacing import replaced_when_complete
+from movierec_bench.data.user_groups import UserGroup
 from movierec_bench.data.vocabulary import Vocabulary
 from movierec_bench.errors import DataError
 from movierec_bench.schema import INTERACTION_COLUMNS, ITEM, TIME, USER
@@ -67,6 +68,14 @@ class Split:
         return replace(
             self, places={name: _places(_pairs(rows, vocabulary), pairs, by_pair) for name, rows in parts.items()}
         )
+
+    def only(self, group: UserGroup) -> Split:
+        """The rows of these users alone."""
+        parts = {name: group.rows(rows) for name, rows in self._parts().items()}
+        if self.places is None:
+            return Split(**parts)
+        kept = {name: rows[USER].isin(group.users).to_numpy() for name, rows in self._parts().items()}
+        return Split(**parts, places={name: places[kept[name]] for name, places in self.places.items()})
 
     def seen(self, part: str) -> pd.DataFrame:
         """The rows that are masked, and that models may read, when ``part`` is ranked.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
+from movierec_bench.data.user_groups import UserGroup
 from movierec_bench.errors import DataError
 from movierec_bench.execution.model_code import code_hash
 from movierec_bench.runs.folder import FIT_FILES, ModelFolder, RunFolder
@@ -43,6 +44,7 @@ class Job:
         keep_model: whether the refitted model itself is stored.
         device: where PyTorch trains; None: a GPU if there is one.
         code_hash: of the model's own source.
+        only: the users it is trained on and ranks; None: everybody.
         kept: the status of a fit that stands, so that only the refit is due; None: start afresh.
         kept_staged: whether that fit is the staged one of a command that was killed.
         ends_at: when the whole command is to end, seconds since 1970; None: whenever it does.
@@ -62,6 +64,7 @@ class Job:
     code_hash: str
     keep_model: bool = False
     device: Optional[str] = None
+    only: Optional[UserGroup] = None
     kept: Optional[Status] = None
     kept_staged: bool = False
     ends_at: Optional[float] = None
@@ -103,6 +106,7 @@ class Job:
             self.protocol_hash,
             self.seed,
             self.filter,
+            *([] if self.only is None else [self.only.hash]),
         ]
         return hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
 
@@ -120,10 +124,11 @@ def make_job(
     keep_model: bool = False,
     device: Optional[str] = None,
     ends_at: Optional[float] = None,
+    only: Optional[UserGroup] = None,
 ) -> Job:
     """The job of one model, with the earlier fit that still stands, if one does."""
     job = Job(
-        entry=entry,
+        entry=entry if only is None else replace(entry, name=f"{entry.name}@{only.name}"),
         dataset=dataset,
         run=run_folder.path,
         data_hash=manifest.data_hash,
@@ -137,6 +142,7 @@ def make_job(
         keep_model=keep_model,
         device=device,
         ends_at=ends_at,
+        only=only,
     )
     for staged, folder in ((False, job.folder), (True, job.staged)):
         kept = _kept_fit(job, folder)

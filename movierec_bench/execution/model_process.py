@@ -59,7 +59,8 @@ def bench_model(job: Job, send: Send) -> None:
     job = replace(job, budget=job.seconds_a_fit(time.time()))
     clock = _Clock(send, job.kept)
     with clock.phase("load"):
-        data, split = _load(job)
+        data, everybody = _load(job)
+    split = everybody if job.only is None else everybody.only(job.only)
     status = job.kept
     with scratch_folder() as scratch:
         settings = FitSettings(seed=job.seed, scratch=scratch, budget=job.budget, device=job.device)
@@ -88,7 +89,7 @@ def bench_model(job: Job, send: Send) -> None:
                 _store_ranking(job, data, fitted, "test", seen=split.seen("test"), users=split.test)
             del fitted
             with clock.phase("score"):
-                status = _scored(job, data, split, status)
+                status = _scored(job, data, everybody, status)
             fingerprint = Fingerprint(fit=job.fingerprint(reads))
             status = replace(status, reads=tuple(sorted(reads)), fingerprint=fingerprint, **clock.measured())
             seal(job.staged, status)

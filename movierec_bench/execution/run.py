@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
 from movierec_bench.data.atomic import read_atomic
+from movierec_bench.data.user_groups import read_group
 from movierec_bench.errors import ConfigError
 from movierec_bench.execution.devices import check_device
 from movierec_bench.execution.jobs import (
@@ -69,6 +70,7 @@ def run(  # noqa: D417  `recorded` hands over the command
     tracking_uri: Optional[str] = None,
     no_track: bool = False,
     keep_models: bool = False,
+    only_users: Optional[str] = None,
     device: Optional[str] = None,
 ) -> Board:
     """Train, rank, score, refit and submit models under one protocol; what is finished already is kept.
@@ -102,6 +104,8 @@ def run(  # noqa: D417  `recorded` hands over the command
         device: where PyTorch trains: cpu, cuda, cuda:N or mps. None: the first GPU that PyTorch sees, or else the
             processor; several ``workers`` on one GPU must be asked for by naming it.
         keep_models: store each refitted model too, for `recommend`, `load` and MLflow.
+        only_users: train on these users' rows alone, and rank them: a file of users, or FILE:SEGMENT of one with
+            segments. The models join the run as ``Model@FILE``, where everybody else counts as missing.
 
     Returns:
         The board of the run folder, also written there as leaderboard.csv, .md and .html.
@@ -131,6 +135,7 @@ def run(  # noqa: D417  `recorded` hands over the command
         data = read_atomic(folder)
         if not no_refit:
             check_unseen(data.interactions, data.vocabulary)
+        group = None if only_users is None else read_group(str(only_users), data.vocabulary)
         manifest = open_run(run_folder, data, rules, seed, fresh, command)
         del data  # the models' processes read their own
         _check_filters(filters, manifest.lacking.split(","), folder.name)
@@ -149,6 +154,7 @@ def run(  # noqa: D417  `recorded` hands over the command
                 keep_model=keep_models,
                 device=device,
                 ends_at=ends_at,
+                only=group,
             )
             for entry in able
         ]

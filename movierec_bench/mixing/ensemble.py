@@ -153,7 +153,8 @@ def ensemble(
         rrf_k: the constant of ``rrf``. None: 60.
         firsts: for ``concat``, how many movies each model gives before the next one's turn; models without
             a number fill what is left. None: equal shares of ten.
-        by: for ``route``, the kind of segments: length, span, age, focus, good. None: length.
+        by: for ``route``, the kind of segments: length, span, age, focus, good; or a file of users, as in
+            `leaderboard`. None: length.
         routes: for ``route``, ``segment=Model``; the best of the models on validation serves all other users.
             None: each segment's winner on validation rows, where it beats that best one out of fold.
         judges: for ``route`` by ``good``, the models that tell good users from bad. None: the best four.

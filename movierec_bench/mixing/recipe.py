@@ -164,7 +164,8 @@ class Recipe:
 
     def _check_routes(self) -> None:
         self._check_absent("rule", "depth", "rrf_k", "weights", "firsts", *_OF_A_STACK)
-        check_choice("by", self.by, BY)
+        if not Path(str(self.by)).is_file():  # a file of users
+            check_choice("by", self.by, BY)
         strangers = sorted(set((self.routes or {}).values()) - set(self.members))
         if not self.routes or strangers:
             raise ConfigError(

@@ -27,7 +27,7 @@ from movierec_bench.notebook import table_html, text_html
 from movierec_bench.reports.interval_chart import interval_chart
 from movierec_bench.reports.made_with import differences
 from movierec_bench.reports.segment_board import SegmentBoard, build_segment_board
-from movierec_bench.reports.user_segments import GOOD
+from movierec_bench.reports.user_segments import GOOD, run_segments
 from movierec_bench.runs.files import write_csv, write_text
 from movierec_bench.runs.folder import ModelFolder, RunFolder
 from movierec_bench.runs.opening import held_run
@@ -215,6 +215,8 @@ def leaderboard(
     by: str,
     judges: Optional[Union[str, Sequence[str]]] = None,
     atomic: Optional[PathLike] = None,
+    threshold: Optional[float] = None,
+    users_out: Optional[PathLike] = None,
 ) -> SegmentBoard: ...
 
 
@@ -226,6 +228,8 @@ def leaderboard(
     by: Optional[str] = None,
     judges: Optional[Union[str, Sequence[str]]] = None,
     atomic: Optional[PathLike] = None,
+    threshold: Optional[float] = None,
+    users_out: Optional[PathLike] = None,
 ) -> Union[Board, SegmentBoard]:
     """The board of the run in folder ``run``, sorted and filtered, in all or by segment of the users.
 
@@ -234,10 +238,14 @@ def leaderboard(
         sort: the column to sort by; with ``by``, a column of the board in all.
         family: show this family only.
         status: show models of this status only.
-        by: one of ``user_segments.BY``; None for the board in all.
+        by: length, span, age, focus or good; or a file of users (one id a line, or CSV with user and segment). None
+            for the board in all.
         judges: for ``by="good"``, the models that tell good users from bad ones, comma-separated or a sequence;
             None for the best four on validation.
         atomic: for ``by="focus"``, the folder that holds the data set's folder; None for the run's own.
+        threshold: for ``by="good"``, the validation Recall@10, averaged over the judges, above which a user is good.
+            None for the mean of the users.
+        users_out: with ``by``, also write every user and its segment here, as CSV: a file for ``run --only-users``.
 
     Returns:
         A Board, or with ``by`` a SegmentBoard. Its table of all models, whatever the filters, is also written
@@ -248,14 +256,19 @@ def leaderboard(
         ConfigError: no such column, family, status, kind of segment or judge, or judges where they have no say; with
             ``by``, another command is writing into the folder.
     """
-    if by is None and judges is not None:
-        raise ConfigError(f"judges were given without segments; they are asked by {GOOD!r}; add --by {GOOD}")
+    for what, value in (("judges", judges), ("a threshold", threshold), ("--users-out", users_out)):
+        if by is None and value is not None:
+            raise ConfigError(f"{what} given without segments; expected --by, such as --by {GOOD}; add it")
     folder = RunFolder(Path(run))
     if by is None:
         return build_board(folder).select(sort, family, status)
     with held_run(folder):
         board = build_board(folder).select(sort, family, status)
-        return build_segment_board(folder, by, board.table, judges, atomic)
+        segments = build_segment_board(folder, by, board.table, judges, atomic, threshold)
+        if users_out is not None:
+            chosen = [name.strip() for name in judges.split(",")] if isinstance(judges, str) else judges
+            write_csv(Path(users_out), run_segments(run, by, chosen, atomic, threshold))
+        return segments
 
 
 def build_board(run: RunFolder) -> Board:

@@ -14,10 +14,10 @@ from movierec_bench.evaluation.statistics import bootstrap_interval
 from movierec_bench.notebook import table_html
 from movierec_bench.reports.user_segments import (
     LENGTH,
-    NAMES,
     SEGMENT,
     UNKNOWN,
     run_segments,
+    segment_names,
     segment_of,
 )
 from movierec_bench.runs.files import write_csv
@@ -48,7 +48,7 @@ class SegmentBoard:
 
     Args:
         dataset: name of the run's data set.
-        by: one of ``user_segments.BY``.
+        by: one of ``user_segments.BY``, or a file of users.
         path: where the table of all models was written.
         table: a row a segment and model, ``SEGMENT_BOARD_COLUMNS``: segments in the order of ``user_segments.NAMES``,
             within each the models in the order of ``overall``. A segment without users with test rows has none.
@@ -101,22 +101,24 @@ def build_segment_board(
     overall: pd.DataFrame,
     judges: Optional[Union[str, Sequence[str]]] = None,
     atomic: Optional[PathLike] = None,
+    threshold: Optional[float] = None,
 ) -> SegmentBoard:
     """The models of ``overall`` by segment; that of all models, best first, is written to ``run.leaderboard_by(by)``.
 
     Args:
         run: the run.
-        by: one of ``user_segments.BY``.
+        by: one of ``user_segments.BY``, or a file of users.
         path: where the table of all models was written.
         overall: rows of the run's board, ``schema.BOARD_COLUMNS``: the models asked for, in the order asked for.
         judges: as in ``board_by_segment``.
         atomic: as in ``board_by_segment``.
+        threshold: as in ``board_by_segment``.
 
     Raises:
         ConfigError: an unknown kind of segment or judge, or judges where they have no say.
         DataError: no run there, no model scored, or other data than the run's.
     """
-    everything = board_by_segment(run.path, by, judges, atomic)
+    everything = board_by_segment(run.path, by, judges, atomic, threshold)
     path = run.leaderboard_by(by)
     write_csv(path, _by_segment(everything, by, everything[MODEL].drop_duplicates()))
     return SegmentBoard(run.read_manifest().dataset, by, path, _by_segment(everything, by, overall[MODEL]), overall)
@@ -124,7 +126,7 @@ def build_segment_board(
 
 def _by_segment(rows: pd.DataFrame, by: str, models: Iterable[str]) -> pd.DataFrame:
     """The rows of ``models``, first by segment, then in the order of ``models``."""
-    segment_order = {name: place for place, name in enumerate((*NAMES[by], UNKNOWN))}
+    segment_order = {name: place for place, name in enumerate((*segment_names(by), UNKNOWN))}
     model_order = {name: place for place, name in enumerate(models)}
     order = {SEGMENT: segment_order, MODEL: model_order}
     chosen = rows[rows[MODEL].isin(model_order)]
@@ -146,15 +148,17 @@ def board_by_segment(
     by: str = LENGTH,
     judges: Optional[Union[str, Sequence[str]]] = None,
     atomic: Optional[PathLike] = None,
+    threshold: Optional[float] = None,
 ) -> pd.DataFrame:
     """How every model and mix of a run does on the test rows of each segment.
 
     Args:
         run: a run's folder, such as ``runs/ml-100k``.
-        by: one of ``BY``.
+        by: one of ``BY``, or a file of users.
         judges: the models that tell good users from bad ones, comma-separated or a sequence; None for the
             best four on validation.
         atomic: folder that holds the data set's folder; None for the run's own.
+        threshold: validation Recall@10 above which a user is good; None for the mean of the users.
 
     Returns:
         DataFrame [model, segment, users, each metric's mean, ci_low, ci_high]: the best model first, a row for
@@ -167,7 +171,7 @@ def board_by_segment(
     folder = RunFolder(Path(run))
     seed = folder.read_manifest().seed
     chosen = [name.strip() for name in judges.split(",")] if isinstance(judges, str) else judges
-    segments = run_segments(run, by, chosen, atomic)
+    segments = run_segments(run, by, chosen, atomic, threshold)
     scored = {
         there.name: there.read_per_user()
         for there in folder.models() + folder.ensembles()
@@ -186,7 +190,7 @@ def board_by_segment(
 
 def _segment_rows(model: str, scored: pd.DataFrame, by: str, seed: int) -> list[dict[str, Union[str, int, float]]]:
     rows: list[dict[str, Union[str, int, float]]] = []
-    for name in (*NAMES[by], UNKNOWN):
+    for name in (*segment_names(by), UNKNOWN):
         inside = scored[scored[SEGMENT] == name]
         if len(inside):
             low, high = bootstrap_interval(inside[MAIN_METRIC].to_numpy(), seed)

@@ -16,12 +16,12 @@ from scipy.sparse import csr_matrix
 
 from movierec_bench.data.atomic import AtomicData, read_atomic
 from movierec_bench.data.split import read_known, read_part
+from movierec_bench.data.user_groups import OTHERS, SEGMENT, ids_like, read_user_segments
 from movierec_bench.errors import ConfigError, DataError, did_you_mean
 from movierec_bench.evaluation.metrics import per_user
 from movierec_bench.runs.folder import ModelFolder, RunFolder
 from movierec_bench.schema import GENRE, ITEM, MAIN_METRIC, TIME, USER, K, PathLike
 
-SEGMENT = "segment"
 LENGTH, SPAN, AGE, FOCUS, GOOD = "length", "span", "age", "focus", "good"
 NAMES = {
     LENGTH: ("short", "medium", "long"),
@@ -38,11 +38,19 @@ _DAY = 86_400  # seconds
 _MONTH = 30 * _DAY
 
 
+def segment_names(by: str) -> tuple[str, ...]:
+    """The segments of a kind in their order: those of ``NAMES``, or those of a file of users and the others."""
+    if by in NAMES:
+        return NAMES[by]
+    return (*read_user_segments(Path(by))[SEGMENT].unique(), OTHERS)
+
+
 def segment_users(
     by: str,
     train: pd.DataFrame,
     movies: Optional[pd.DataFrame] = None,
     valid_recall: Optional[pd.Series] = None,
+    threshold: Optional[float] = None,
 ) -> pd.DataFrame:
     """The segment of every user with training rows.
 
@@ -54,6 +62,7 @@ def segment_users(
         train: [user, item, time], the training rows.
         movies: [item, genre, ...], genre a tuple of str; ``focus`` only.
         valid_recall: a user's mean validation Recall@10 over the judging models, by user; ``good`` only.
+        threshold: above which a user is good; None for the mean of the users.
 
     Returns:
         DataFrame [user int64, segment str], users ascending. Equal users are in equal segments. ``UNKNOWN`` for
@@ -73,18 +82,19 @@ def segment_users(
     elif by == FOCUS:
         segment = _thirds(_concentration(train, _required(movies, by)), NAMES[FOCUS])
     else:
-        return segment_good(np.unique(train[USER].to_numpy()), _required(valid_recall, by))
+        return segment_good(np.unique(train[USER].to_numpy()), _required(valid_recall, by), threshold)
     return segment.rename_axis(USER).rename(SEGMENT).reset_index()
 
 
-def segment_good(users: np.ndarray, recall: pd.Series) -> pd.DataFrame:
+def segment_good(users: np.ndarray, recall: pd.Series, threshold: Optional[float] = None) -> pd.DataFrame:
     """The users above the mean of ``recall`` and those who are not, as ``segment_users`` returns them.
 
     Args:
         users: the users to tell about, ascending.
         recall: what the judging models have for a user, by user; who is not in it is ``UNKNOWN``.
+        threshold: above which a user is good; None for the mean of ``recall``.
     """
-    return _good_or_bad(users, recall).rename_axis(USER).rename(SEGMENT).reset_index()
+    return _good_or_bad(users, recall, threshold).rename_axis(USER).rename(SEGMENT).reset_index()
 
 
 def run_segments(
@@ -92,14 +102,16 @@ def run_segments(
     by: str,
     judges: Optional[Sequence[str]] = None,
     atomic: Optional[PathLike] = None,
+    threshold: Optional[float] = None,
 ) -> pd.DataFrame:
     """The segments of a run's users, from its training rows, and for ``good`` its validation rows.
 
     Args:
         run: a run's folder, such as ``runs/ml-100k``.
-        by: one of ``BY``.
+        by: one of ``BY``, or a file of users (`read_user_segments`).
         judges: the models that tell good users from bad ones; None for the ``JUDGES`` best on validation.
         atomic: folder that holds the data set's folder, which ``focus`` reads; None for the run's own.
+        threshold: of ``good``, as in ``segment_users``.
 
     Returns:
         As ``segment_users``.
@@ -114,10 +126,25 @@ def run_segments(
         raise ConfigError(
             f"segments by {by!r} ask no models, only those by {GOOD!r} do; leave out the judges {', '.join(judges)}"
         )
+    if threshold is not None and by != GOOD:
+        raise ConfigError(f"segments by {by!r} have no threshold, only those by {GOOD!r} do; leave out {threshold}")
     train = read_known(folder.split)
+    if by not in BY:
+        return _of_file(Path(by), np.unique(train[USER].to_numpy()))
     movies = read_data(folder, atomic).movies if by == FOCUS else None
     valid_recall = _judged(folder, judges or best_on_validation(folder, JUDGES)) if by == GOOD else None
-    return segment_users(by, train, movies, valid_recall)
+    return segment_users(by, train, movies, valid_recall, threshold)
+
+
+def _of_file(path: Path, users: np.ndarray) -> pd.DataFrame:
+    """The segments that a file gives to ``users``, as ``segment_users`` returns them."""
+    given = read_user_segments(path)
+    ids = ids_like(given[USER].tolist(), users, path)
+    strangers = ids[~np.isin(ids, users)]
+    if len(strangers):
+        raise DataError(f"{path} names user {strangers[0]}, who has no training rows in this run; leave them out")
+    segments = pd.Series(given[SEGMENT].to_numpy(), index=ids).reindex(users).fillna(OTHERS)
+    return segments.rename_axis(USER).rename(SEGMENT).reset_index()
 
 
 def best_on_validation(run: RunFolder, models: int) -> list[str]:
@@ -153,10 +180,13 @@ def segment_of(segments: pd.DataFrame, users: np.ndarray) -> np.ndarray:
 
 
 def _check_known(by: str) -> None:
-    if by in BY:
+    if by in BY or Path(by).is_file():
         return
     hint = did_you_mean(by, BY)
-    raise ConfigError(f"segments by {by!r} are not known; expected one of {', '.join(BY)}{'; ' if hint else ''}{hint}")
+    raise ConfigError(
+        f"segments by {by!r} are not known; expected one of {', '.join(BY)}, or a file of users"
+        f"{'; ' if hint else ''}{hint}"
+    )
 
 
 def _thirds(values: pd.Series, names: Sequence[str]) -> pd.Series:
@@ -198,10 +228,10 @@ def _genre_shares(movies: pd.DataFrame) -> csr_matrix:
     return csr_matrix((1 / counts[movie], (movie, genre)), shape=(len(movies), max(1, len(number))))
 
 
-def _good_or_bad(users: np.ndarray, valid_recall: pd.Series) -> pd.Series:
+def _good_or_bad(users: np.ndarray, valid_recall: pd.Series, threshold: Optional[float]) -> pd.Series:
     recall = valid_recall.reindex(users)
     good, bad = NAMES[GOOD]
-    named = np.where(recall > valid_recall.mean(), good, bad)
+    named = np.where(recall > (valid_recall.mean() if threshold is None else threshold), good, bad)
     return pd.Series(named, index=users, dtype=object).where(recall.notna(), UNKNOWN)
 
 

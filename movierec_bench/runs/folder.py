@@ -181,7 +181,7 @@ class RunFolder:
 
     def leaderboard_by(self, segment: str) -> Path:
         """The written board by ``segment``, one of ``user_segments.BY``."""
-        return self.path / f"leaderboard_by_{segment}.csv"
+        return self.path / f"leaderboard_by_{Path(segment).stem}.csv"
 
     @property
     def report(self) -> Path:
