@@ -258,7 +258,7 @@ def leaderboard(
     """
     for what, value in (("judges", judges), ("a threshold", threshold), ("--users-out", users_out)):
         if by is None and value is not None:
-            raise ConfigError(f"{what} given without segments; expected --by, such as --by {GOOD}; add it")
+            raise ConfigError(f"{what} given without segments; expected a kind of them; add --by {GOOD}")
     folder = RunFolder(Path(run))
     if by is None:
         return build_board(folder).select(sort, family, status)

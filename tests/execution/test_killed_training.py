@@ -17,7 +17,7 @@ from support.planted import ROOT, planted_competition
 from movierec_bench.data.atomic import write_atomic
 from movierec_bench.runs.folder import RunFolder
 
-EPOCHS = {"BPR": 200, "MultiVAE": 100, "SASRec": 30}
+EPOCHS = {"BPR": 60, "MultiVAE": 40, "SASRec": 4}
 PATIENCE = 120  # seconds
 
 
