@@ -123,9 +123,9 @@ def run_tasks(
                     yield item.task, message
             for item in [item for item in running if item.is_over()]:
                 running.remove(item)
-                error = item.close()
+                why = item.close()
                 sweep_scratch()
-                yield item.task, Ended(error)
+                yield item.task, Ended(why)
     finally:
         _stop(running)
         sweep_scratch()

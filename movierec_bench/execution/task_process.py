@@ -103,7 +103,7 @@ def _be_killed_at_the_end_of(pipe: int) -> None:
 
 
 def _write_everything_to(log: Connection) -> None:
-    if os.name == "nt":
+    if sys.platform == "win32":
         import msvcrt
 
         descriptor = msvcrt.open_osfhandle(log.fileno(), 0)

@@ -23,6 +23,7 @@ REDO = "run the same command again to have it redone"
 
 _LARGEST = 10**100  # of integers, far beyond what is counted here
 _MOST_CHARACTERS = 2000  # of an error
+_LONGEST_NAME = 200
 
 
 _Record = TypeVar("_Record")
@@ -127,6 +128,10 @@ class Status:
     def __post_init__(self) -> None:
         if self.error is not None:  # whoever made the folder, or whatever a model said
             object.__setattr__(self, "error", readable(self.error, _MOST_CHARACTERS))
+        for name in self.files:
+            parts = name.split("/")  # of a kept model's own folder
+            if len(name) > _LONGEST_NAME or any(part in ("", ".", "..") for part in parts) or {"\\", "\0"} & set(name):
+                raise DataError(f"status of {self.model}: files names {name!r:.60}; expected names of files; {REDO}")
         if self.state not in STATES:
             raise DataError(f"status of {self.model}: state is {self.state!r}; expected one of {STATES}; {REDO}")
         if self.metrics and set(self.metrics) != set(STATUS_METRICS):

@@ -178,3 +178,9 @@ def test_a_parquet_file_whose_pandas_notes_are_damaged_is_refused(tmp_path: Path
         ModelFolder(tmp_path).read_topk("test")
     with pytest.raises(DataError, match="expected a parquet file"):
         read_part(tmp_path, "topk_test")
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "..", "", "x" * 3000, "a\0b", "a\\b"])
+def test_a_status_vouches_for_files_of_its_own_folder_only(name: str) -> None:
+    with pytest.raises(DataError, match="expected names of files"):
+        Status.from_json(status_text(files={name: {"size": 1, "sha256": "0"}}))

@@ -210,7 +210,11 @@ statuses = st.builds(
     seed=st.none() | st.integers(),
     versions=st.dictionaries(st.text(), st.text(), max_size=2),
     reads=st.lists(st.text(), max_size=2).map(tuple),
-    files=st.dictionaries(st.text(), st.builds(StoredFile, size=st.integers(0), sha256=st.text()), max_size=2),
+    files=st.dictionaries(
+        st.from_regex(r"(model/)?[a-z_]{1,20}\.[a-z]{1,7}", fullmatch=True),
+        st.builds(StoredFile, size=st.integers(0), sha256=st.text()),
+        max_size=2,
+    ),
     members=st.dictionaries(st.text(), st.text(), max_size=2),
 )
 
