@@ -240,7 +240,10 @@ def left_out_scores(pairs: Pairs, held: np.ndarray, fold: np.ndarray, settings: 
     """Scores of every pair, float64 [P], by a learner that was fitted on the other folds' users.
 
     Args:
-        fold: integers [U], each user's fold, from 0. The other arguments are those of ``fitted_scores``.
+        pairs: the pairs.
+        held: bool [P], the held-out ones.
+        fold: integers [U], each user's fold, from 0.
+        settings: the learner's.
     """
     scores = np.zeros(len(pairs.user))
     for number in range(int(fold.max()) + 1):
