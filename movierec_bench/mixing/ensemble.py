@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,9 +31,10 @@ from movierec_bench.reports.leaderboard import build_board
 from movierec_bench.reports.submission import write_submission
 from movierec_bench.reports.user_segments import read_data, run_segments, segment_of
 from movierec_bench.runs.files import write_parquet, write_yaml
-from movierec_bench.runs.folder import TOPK_PARTS, ModelFolder, RunFolder
+from movierec_bench.runs.folder import ModelFolder, RunFolder
 from movierec_bench.runs.opening import held_run
-from movierec_bench.runs.records import DONE, ENSEMBLE, RunManifest, Seconds, Status
+from movierec_bench.runs.publishing import publish, seal
+from movierec_bench.runs.records import DONE, ENSEMBLE, SUBMISSION, RunManifest, Seconds, Status
 from movierec_bench.runs.staleness import redone_since
 from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, PathLike
 from movierec_bench.tracking.tracker import open_tracking
@@ -301,22 +303,28 @@ class _Maker:
             return None
         return Stack.of(self.run, self.data, self.recipe.members, self.recipe.stack_settings())
 
+    @property
+    def staged(self) -> ModelFolder:
+        """Where the mix is made, while an earlier one of its name stands."""
+        return self.folder.staged
+
     def make(self, seconds_choosing: float) -> Mix:
-        """Rank, score, write, submit, and renew the board."""
+        """Rank, score, write, submit, take the place of an earlier mix of that name, and renew the board."""
         check_members(self.run, self.recipe.members)
         members = [self.run.find(name) for name in self.recipe.members]
         refitted = all(member.topk("full").is_file() for member in members)
-        self._forget()
-        write_yaml(self.folder.params, self.recipe.to_mapping())
+        shutil.rmtree(self.staged.path, ignore_errors=True)  # what a command that was killed had begun
+        write_yaml(self.staged.params, self.recipe.to_mapping())
         started = time.perf_counter()
         self._write_ranking("valid", _users(read_part(self.run.split, "valid")))
         test = read_part(self.run.split, "test")
         topk = self._write_ranking("test", _users(test))
         ranked = time.perf_counter()
         scored = per_user(topk, test)
-        write_parquet(self.folder.per_user, scored)
+        write_parquet(self.staged.per_user, scored)
         scoring_ended = time.perf_counter()
-        submission = self._submit() if refitted else None
+        if refitted:
+            self._submit()
         seconds = Seconds(
             fit=seconds_choosing,
             rank=ranked - started,
@@ -324,16 +332,10 @@ class _Maker:
             submit=time.perf_counter() - scoring_ended if refitted else None,
         )
         status = self._status(scored, topk, seconds, [member.read_status() for member in members])
-        self.folder.write_status(status)
+        seal(self.staged, status)
+        status = publish(self.run, self.folder)
         build_board(self.run).write(self.run)
-        return self._compared(status, scored, submission)
-
-    def _forget(self) -> None:
-        """Remove what an earlier mix of this name left; its status first, as that says the rest is there."""
-        there = self.folder
-        stale = [there.status, there.per_user, *map(there.topk, TOPK_PARTS), self.run.submission(there.name)]
-        for path in stale:
-            path.unlink(missing_ok=True)
+        return self._compared(status, scored, self.run.submission(self.recipe.name) if refitted else None)
 
     def _write_ranking(self, part: str, users: np.ndarray) -> pd.DataFrame:
         # ranking brings torch, which searching and checking do without
@@ -342,7 +344,7 @@ class _Maker:
         items, totals = self._mixed(part, users)
         vocabulary = self.data.vocabulary
         topk = topk_frame(TopK(vocabulary.user_ix(users), items, totals), vocabulary)
-        self.folder.write_topk(part, topk)
+        self.staged.write_topk(part, topk)
         return topk
 
     def _mixed(self, part: str, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -391,9 +393,9 @@ class _Maker:
             members={name: member.result_hash for name, member in zip(self.recipe.members, members)},
         )
 
-    def _submit(self) -> Path:
+    def _submit(self) -> None:
         self._write_ranking("full", self.data.vocabulary.users)
-        return write_submission(self.folder, self.run.submission(self.recipe.name), self.data)
+        write_submission(self.staged, self.staged.path / SUBMISSION, self.data)
 
     def _compared(self, status: Status, scored: pd.DataFrame, submission: Optional[Path]) -> Mix:
         """The finished mix beside the single model that is best on the test rows, which is the hardest to beat."""

@@ -358,7 +358,8 @@ def raising(error: Exception) -> Callable[[Any], Any]:
 
 
 def test_files_cut_off_by_a_kill_are_no_results(place: Path, tmp_path: Path) -> None:
-    job = Job(load_catalog()["Pop"], place / "atomic_data" / "planted", tmp_path, 42, None, "", True, "")
+    dataset = place / "atomic_data" / "planted"
+    job = Job(load_catalog()["Pop"], dataset, tmp_path, "d", "p", "train", 42, None, "", refit=True, code_hash="c")
     for name in ("models/Pop/log.txt", "models/Pop/.status.json.7.tmp", "split/train.parquet", "submissions/Pop.csv"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
