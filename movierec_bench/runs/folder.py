@@ -171,7 +171,7 @@ class RunFolder:
 
     def contents(self) -> list[Path]:
         """What commands have made of this run and is there, but for the manifest."""
-        names = ("models", "ensembles", "submissions", "split", "trials", "configs", "report.html")
+        names = ("models", "ensembles", "submissions", "split", "training", "trials", "configs", "report.html")
         there = self.path.iterdir() if self.path.is_dir() else ()
         return sorted(path for path in there if path.name in names or path.name.startswith("leaderboard"))
 

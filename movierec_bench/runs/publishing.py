@@ -79,7 +79,12 @@ def recover(run: RunFolder) -> None:
     recover_folder(run.split)
     for parent in (run.path / "models", run.path / "ensembles"):
         _recover_results(run, parent)
-    for folder in (run.path, run.path / "submissions", *(there.path for there in run.models() + run.ensembles())):
+    for folder in (
+        run.path,
+        run.path / "submissions",
+        run.path / "training",
+        *(there.path for there in run.models() + run.ensembles()),
+    ):
         sweep(folder)
 
 

@@ -222,7 +222,7 @@ class RunManifest:
 
 # Fields that came later: folders written before them are still read.
 _LATER_FIELDS: Mapping[type, tuple[str, ...]] = {
-    Status: ("seed", "versions", "threads", "code_hash", "reads", "files", "members", "device"),
+    Status: ("seed", "versions", "threads", "code_hash", "reads", "files", "members", "device", "chosen"),
     Seconds: ("test_fit",),
     RunManifest: ("run_id", "git_revision", "lacking", "home", "split"),
 }

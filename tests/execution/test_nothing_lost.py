@@ -347,7 +347,10 @@ def test_data_that_hold_out_nothing_are_refused_before_anything_trains(tmp_path:
 def test_fresh_deletes_a_run_and_nothing_else(copied: Path) -> None:
     there = run_folder(copied)
     (there.path / "thesis.txt").write_text("years of work")
+    (there.path / "training").mkdir()
+    (there.path / "training" / "BPR.npz").write_bytes(b"half trained")
     go(copied, "Pop", fresh=True)
+    assert not (there.path / "training").exists()
     assert (there.path / "thesis.txt").read_text() == "years of work"
     assert [folder.name for folder in there.models()] == ["Pop"]
     assert [path.name for path in (there.path / "submissions").iterdir()] == ["Pop.csv"]

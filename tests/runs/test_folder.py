@@ -257,7 +257,7 @@ def test_only_a_model_scored_to_the_end_is_finished(tmp_path: Path) -> None:
 
 def test_a_status_of_before_is_still_read() -> None:
     stored = json.loads(DONE.to_json())
-    for name in ("seed", "versions", "threads", "code_hash", "reads", "files", "members"):
+    for name in ("seed", "versions", "threads", "code_hash", "reads", "files", "members", "device", "chosen"):
         del stored[name]
     del stored["seconds"]["test_fit"]
     assert Status.from_json(json.dumps(stored)) == DONE
