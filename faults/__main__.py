@@ -38,7 +38,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=20, help="when to stop in any case")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of what to try")
     parser.add_argument("--scenes", help=f"only these, joined by commas; {FUZZ} is that of changed files")
-    parser.add_argument("--kills", action="store_true", help="only, and exhaustively, kill everything at each change")
+    parser.add_argument(
+        "--kills",
+        type=int,
+        nargs="?",
+        const=1,
+        metavar="N",
+        help="only kill everything, at every change of a file, or at every N-th",
+    )
     parser.add_argument("--repeat", metavar="SEED", help="try one case again and show all that was said")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="cases at once")
     parser.add_argument("--room", help="folder for scratch space; memory where there is some")
@@ -120,7 +127,7 @@ class Session:
         stages = self.stage(names)
         points = {name: stage.points for name, stage in stages.items()}
         if options.kills:
-            planned = [case for name in names for case in kills(points[name], name)]
+            planned = [case for name in names for case in kills(points[name], name)[:: options.kills]]
         else:
             planned = plan(points, options.faults, seed)
         _say(f"trying {len(planned)} faults, seed {seed}")

@@ -5,6 +5,7 @@ Each runs in a process of its own, which forks the library's commands from one t
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ def faults(report: Path, *options: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "faults", "--workers", "1", "--report", str(report), *options],
         cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},  # a fork loses kernels' threads
         capture_output=True,
         text=True,
         check=False,
@@ -31,9 +33,12 @@ def faults(report: Path, *options: str) -> str:
     return report.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("scene", ["convert", "run-fresh"])
-def test_killed_at_any_moment_the_same_command_completes_it(scene: str, tmp_path: Path) -> None:
-    text = faults(tmp_path / "table.md", "--kills", "--scenes", scene)
+@pytest.mark.parametrize(
+    ("scene", "every"),
+    [("convert", 1), ("run-fresh", 8), pytest.param("run-fresh", 1, marks=pytest.mark.slow)],  # all take minutes
+)
+def test_killed_at_any_moment_the_same_command_completes_it(scene: str, every: int, tmp_path: Path) -> None:
+    text = faults(tmp_path / "table.md", "--kills", str(every), "--scenes", scene)
     assert "kill-all-before" in text
 
 
@@ -46,6 +51,7 @@ def test_a_case_is_repeated_by_its_seed(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "faults", "--workers", "1", "--repeat", "fuzz:status/0/0/3"],
         cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},  # a fork loses kernels' threads
         capture_output=True,
         text=True,
         check=False,
