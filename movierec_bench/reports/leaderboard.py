@@ -26,6 +26,7 @@ from movierec_bench.evaluation.confidence_set import (
 from movierec_bench.notebook import table_html, text_html
 from movierec_bench.reports.interval_chart import interval_chart
 from movierec_bench.reports.made_with import differences
+from movierec_bench.reports.more_columns import GINI, depths_of, more_columns
 from movierec_bench.reports.segment_board import SegmentBoard, build_segment_board
 from movierec_bench.reports.user_segments import GOOD, run_segments
 from movierec_bench.runs.files import write_csv, write_text
@@ -112,6 +113,7 @@ class Board:
         manifest: what the run rests on.
         folder: the run's folder.
         tracking: one line from `run` that says where it is tracked, or why not; None where nobody asked.
+        added: names of further columns that were asked for.
         sorted_by: the column that ``table`` is sorted by.
         not_replaced: why models failed in `run` whose earlier results stay on the board, by name.
     """
@@ -123,6 +125,7 @@ class Board:
     folder: Path
     tracking: Optional[str] = None
     sorted_by: str = MAIN_METRIC
+    added: tuple[str, ...] = ()
     not_replaced: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -183,7 +186,9 @@ class Board:
         rows = self.table
         for column, wanted in ((FAMILY, family), (STATUS, status)):
             rows = rows if wanted is None else rows[rows[column] == wanted]
-        rows = rows.sort_values([sort, MODEL], ascending=[sort not in _BEST_FIRST, True], na_position="last")
+        rows = rows.sort_values(
+            [sort, MODEL], ascending=[sort not in (*_BEST_FIRST, *set(self.added) - {GINI}), True], na_position="last"
+        )
         return replace(self, table=rows.reset_index(drop=True), sorted_by=sort)
 
     def write(self, run: RunFolder) -> None:
@@ -202,6 +207,8 @@ def leaderboard(
     by: None = None,
     judges: Optional[Union[str, Sequence[str]]] = None,
     atomic: Optional[PathLike] = None,
+    k: Optional[Union[str, Sequence[int]]] = None,
+    beyond: bool = False,
 ) -> Board: ...
 
 
@@ -217,6 +224,8 @@ def leaderboard(
     atomic: Optional[PathLike] = None,
     threshold: Optional[float] = None,
     users_out: Optional[PathLike] = None,
+    k: Optional[Union[str, Sequence[int]]] = None,
+    beyond: bool = False,
 ) -> SegmentBoard: ...
 
 
@@ -230,6 +239,8 @@ def leaderboard(
     atomic: Optional[PathLike] = None,
     threshold: Optional[float] = None,
     users_out: Optional[PathLike] = None,
+    k: Optional[Union[str, Sequence[int]]] = None,
+    beyond: bool = False,
 ) -> Union[Board, SegmentBoard]:
     """The board of the run in folder ``run``, sorted and filtered, in all or by segment of the users.
 
@@ -246,6 +257,8 @@ def leaderboard(
         threshold: for ``by="good"``, the validation Recall@10, averaged over the judges, above which a user is good.
             None for the mean of the users.
         users_out: with ``by``, also write every user and its segment here, as CSV: a file for ``run --only-users``.
+        k: also Recall and NDCG at these depths, comma-separated, up to 100; from stored rankings.
+        beyond: also novelty, Gini coefficient, and recall of popular and of other movies; from stored rankings.
 
     Returns:
         A Board, or with ``by`` a SegmentBoard. Its table of all models, whatever the filters, is also written
@@ -260,8 +273,11 @@ def leaderboard(
         if by is None and value is not None:
             raise ConfigError(f"{what} given without segments; expected a kind of them; add --by {GOOD}")
     folder = RunFolder(Path(run))
+    depths = [] if k is None else depths_of(k)
     if by is None:
-        return build_board(folder).select(sort, family, status)
+        return _widened(build_board(folder), folder, depths, beyond).select(sort, family, status)
+    if depths or beyond:
+        raise ConfigError("--k and --beyond are columns of the board in all; leave them out, or leave out --by")
     with held_run(folder):
         board = build_board(folder).select(sort, family, status)
         segments = build_segment_board(folder, by, board.table, judges, atomic, threshold)
@@ -269,6 +285,17 @@ def leaderboard(
             chosen = [name.strip() for name in judges.split(",")] if isinstance(judges, str) else judges
             write_csv(Path(users_out), run_segments(run, by, chosen, atomic, threshold))
         return segments
+
+
+def _widened(board: Board, run: RunFolder, depths: Sequence[int], beyond: bool) -> Board:
+    """The board with further columns for its placed models."""
+    if not depths and not beyond:
+        return board
+    placed = board.table.loc[board.table[PLACE].notna(), MODEL].tolist()
+    columns = more_columns(run, placed, depths, beyond)
+    added = [name for name in columns if name not in board.table]
+    table = board.table.merge(columns[[MODEL, *added]], on=MODEL, how="left")
+    return replace(board, table=table, added=tuple(added))
 
 
 def build_board(run: RunFolder) -> Board:
@@ -431,6 +458,8 @@ def _number(column: str, value: float) -> str:
         return "<0.0001"
     if column in (*_FRACTIONS, DIFFERENCE, LOW, HIGH, P_BEST):
         return f"{value:.4f}"
+    if "@" in column:  # at other depths, novelty and the like
+        return f"{value:.4f}"
     return f"{value:.1f}"  # seconds and MiB
 
 
@@ -451,11 +480,15 @@ def _terminal_table(board: Board) -> Table:
     table.add_column("#", justify="right")
     table.add_column("model", overflow="fold", min_width=10)
     table.add_column("status", no_wrap=True)
-    chosen = NDCG if board.sorted_by in _ON_TERMINAL else board.sorted_by
+    told = board.sorted_by not in _ON_TERMINAL and board.sorted_by not in board.added
+    chosen = board.sorted_by if told else NDCG
     for heading in (MAIN_METRIC, "95% CI", "best?", chosen, "fit s", "rank s", "MiB"):
         table.add_column(heading, justify="right", no_wrap=True)
+    for heading in board.added:
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in board.table.to_dict("records"):
-        table.add_row(*(Text(text) for text in _terminal_row(row, chosen)))
+        added = [_cell(column, row[column]).text for column in board.added]
+        table.add_row(*(Text(text) for text in [*_terminal_row(row, chosen), *added]))
     not_replaced = [f"{model}: {error}" for model, error in board.not_replaced.items()]
     table.caption = Text("\n".join([*_verdict(board), *_reasons(board.table), *not_replaced]))
     table.caption_justify = "left"
