@@ -27,7 +27,7 @@ from movierec_bench.settings.yaml_files import packaged_configs
 
 MODELS = "fast,BPR,MultiVAE,RecVAE,-Random,-YearPop,-CreatorTop,-UserEASE,-ItemUserEASE"
 BUDGET = 15  # seconds of training a model
-RESULTS = Path(__file__).parent / "results" / "mixing.json"
+RESULTS = Path(__file__).parent / "results" / "mixes" / "draws.json"
 
 
 def train(data: str, seed: int, atomic: Path, out: Path) -> RunFolder:
@@ -111,6 +111,7 @@ def main() -> None:
             run = train(data, seed, asked.atomic, asked.out)
             known = [row for row in known if (row["data"], row["seed"]) != (data, seed)]
             known.append(compare(run, data, seed, asked.atomic))
+            RESULTS.parent.mkdir(parents=True, exist_ok=True)
             RESULTS.write_text(json.dumps(sorted(known, key=lambda row: (row["data"], row["seed"])), indent=1) + "\n")
             print(json.dumps(known[-1]), flush=True)
     print(table(pd.DataFrame(json.loads(RESULTS.read_text()))))
