@@ -41,6 +41,7 @@ from movierec_bench.runs.records import FAILED, SKIPPED
 from movierec_bench.schema import EpochRecord, PathLike
 from movierec_bench.settings.catalog import load_catalog, select
 from movierec_bench.settings.protocol import protocol_of
+from movierec_bench.settings.recbole_package import recbole_folder
 from movierec_bench.tracking.tracker import Tracking, open_tracking
 
 logger = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ def run(  # noqa: D417  `recorded` hands over the command
     check_positive("--budget", budget)
     check_positive("--timeout", timeout)
     check_device(device, workers, on_cluster=ray is not None)
+    recbole_folder()  # or every model would fail without it
     if keep_models and no_refit:
         raise ConfigError("--keep-models keeps the refitted model, and --no-refit makes none; leave one of them out")
     check_positive("--hours", hours)

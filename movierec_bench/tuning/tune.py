@@ -31,6 +31,7 @@ from movierec_bench.runs.trials import DEFAULT, STOPPED, Trial, TrialFolder, bes
 from movierec_bench.schema import MAIN_METRIC, PathLike
 from movierec_bench.settings.catalog import ModelEntry, load_catalog, select
 from movierec_bench.settings.protocol import Protocol, protocol_of
+from movierec_bench.settings.recbole_package import recbole_folder
 from movierec_bench.settings.yaml_files import ConfigFolders
 from movierec_bench.tracking.tracker import Tracking, open_tracking
 from movierec_bench.tuning.best_yaml import write_best
@@ -171,6 +172,7 @@ def tune(  # noqa: D417  `recorded` hands over the command
         check_positive(flag, value)
     spaces = {entry.name: load_space(entry, folders) for entry in entries}
     check_device(device, workers, on_cluster=ray is not None)
+    recbole_folder()  # or every model would fail without it
     rules = protocol_of(configs, protocol)
     source = find_dataset(atomic, dataset)
     folder = RunFolder(Path(out) / source.name)
