@@ -207,6 +207,8 @@ def leaderboard(
     by: None = None,
     judges: Optional[Union[str, Sequence[str]]] = None,
     atomic: Optional[PathLike] = None,
+    threshold: Optional[float] = None,
+    users_out: Optional[PathLike] = None,
     k: Optional[Union[str, Sequence[int]]] = None,
     beyond: bool = False,
 ) -> Board: ...
