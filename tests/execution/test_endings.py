@@ -115,7 +115,7 @@ def test_a_model_whose_time_is_up_is_a_row_and_the_rest_are_complete(place: Path
     output, _ = running.communicate(timeout=300)
     assert running.returncode == 1, output
     rows = board(place)
-    expected = "in fit: it was stopped after the 5 seconds that --timeout gives a model"
+    expected = "in fit: it was stopped after the 5 seconds that --timeout or --hours gave it"
     assert rows.loc["NeverDone", "error"].startswith(expected)
     assert rows.loc["Pop", "status"] == "done"
     assert not scratch_of(place)

@@ -148,7 +148,7 @@ def test_a_killed_fork_server_costs_no_result_and_the_next_starts(tmp_path: Path
 def test_a_process_is_ended_when_its_time_is_up(tmp_path: Path, what: str) -> None:
     started = time.monotonic()
     found = outcomes(tmp_path, what, "fine", timeout=8)
-    assert found[what][1] == Ended("it was stopped after the 8 seconds that --timeout gives a model")
+    assert found[what][1] == Ended("it was stopped after the 8 seconds that --timeout or --hours gave it")
     assert found["fine"] == ["fine sent", Ended(None)]
     assert gone(found[what][0])
     assert time.monotonic() - started < 50
