@@ -12,7 +12,9 @@ from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainData
 
 
 class SLIST(LinearModel):
-    """Item weights B with zero diagonal that foretell both a user's movies and the movie that comes next,
+    """Item weights B with zero diagonal that foretell both a user's movies and the movie that comes next.
+
+    They minimise
 
         (1 - transitions) |X - X B|^2 + transitions |T - S B|^2 + reg_weight |B|^2,
 
