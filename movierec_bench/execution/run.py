@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
 from movierec_bench.data.atomic import read_atomic
+from movierec_bench.data.log_split import check_protocol
 from movierec_bench.data.user_groups import read_group
 from movierec_bench.errors import ConfigError
 from movierec_bench.execution.devices import check_device
@@ -135,6 +136,7 @@ def run(  # noqa: D417  `recorded` hands over the command
     run_folder = RunFolder(Path(out) / folder.name)
     with only_run(run_folder), connected(ray) if ray is not None else nullcontext():
         data = read_atomic(folder)
+        check_protocol(data, rules)
         if not no_refit:
             check_unseen(data.interactions, data.vocabulary)
         group = None if only_users is None else read_group(str(only_users), data.vocabulary)
