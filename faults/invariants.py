@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from faults import cases
 from faults.cases import Fault, TimedSignal, Trouble
@@ -45,7 +45,7 @@ def after_trouble(
     for number, outcome in enumerate(outcomes):
         role = CONDUCTOR if number == 0 else f"{number + 1}:{CONDUCTOR}"
         yield from _ended_well(outcome, _allowed_codes(role, troubles))
-    found = contents(folder)
+    found = _submissions_in_place(contents(folder))
     yield from _whole(found, reference)
     yield from _untouched(scene, found, reference)
     if not killed:
@@ -56,6 +56,19 @@ def after_trouble(
         yield from _others_complete(found, reference, troubles)
     yield from _bounded(folder, outcomes)
     yield from _secret(folder, outcomes)
+
+
+def _submissions_in_place(found: dict[str, str]) -> dict[str, str]:
+    """The contents with each submission that a kill has left in its model's folder where it belongs.
+
+    A result takes its place by two renames, of its folder and of its submission; the next command does the second.
+    """
+    moved = dict(found)
+    for path in found:
+        place = PurePosixPath(path)
+        if place.name == "submission.csv" and not place.parent.name.startswith("."):
+            moved[f"{place.parents[2]}/submissions/{place.parent.name}.csv"] = moved.pop(path)
+    return moved
 
 
 def after_repeat(scene: Scene, reference: Reference, folder: Path, outcomes: Sequence[Outcome]) -> Iterator[str]:

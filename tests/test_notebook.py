@@ -44,7 +44,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> dict[str, nbformat.Notebo
     (folder / "configs" / "models").mkdir(parents=True)
     (folder / "configs" / "models" / "Endless.yaml").write_text(ENDLESS, encoding="utf-8")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS.values()])
-    log = folder / "runs" / "ml-100k" / "models" / "Endless" / "log.txt"
+    log = folder / "runs" / "ml-100k" / "models" / ".Endless.new" / "log.txt"
 
     def interrupt(cell: Any, cell_index: int) -> None:
         if list(CELLS)[cell_index] == "interrupted":
