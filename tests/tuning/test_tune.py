@@ -178,7 +178,7 @@ def test_the_written_yaml_says_where_it_comes_from(tuned: Tuned) -> None:
 def test_a_failing_trial_costs_only_itself(tmp_path: Path) -> None:
     make(
         tmp_path,
-        models__Fragile=CLOSED_FORM + "way: fine  # fine | raise | kill\n",
+        models__Fragile=CLOSED_FORM + "way: fine  # fine | raise | kill | good\n",
         tune__Fragile="way: {choice: [raise, kill, fine, good]}\n",
     )
     model = go(tmp_path, "Fragile").models[0]
