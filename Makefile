@@ -37,8 +37,8 @@ $(VENV2)/installed: setup.cfg setup.py requirements-dev.txt requirements-numpy2.
 	touch $@
 
 test-numpy2: PY := $(VENV2)/bin/python
-test-numpy2: $(VENV2)/installed  ## the tests with current NumPy, pandas and Ray, in a second environment of Python 3.11 or later; SKIP="tests/docs" leaves some out
-	$(PYTEST) -m "not slow" $(addprefix --ignore=,$(SKIP))
+test-numpy2: $(VENV2)/installed  ## the tests with current NumPy, pandas and Ray, in a second environment of Python 3.11 or later; TESTS="tests/data" for a part
+	$(PYTEST) -m "not slow" $(TESTS)
 
 test-all: setup  ## also the complete pass over every catalogued model
 	$(PYTEST)
