@@ -40,7 +40,7 @@ def converted(folder: Path, name: str, content: Any, **wishes: Any) -> tuple[lis
         ("a.tsv", RATINGS.replace(",", "\t"), None, ROWS, "dates"),
         ("a.csv", RATINGS.replace(",", ";"), None, ROWS, "dates"),
         ("a.csv", b"\xef\xbb\xbf" + RATINGS.replace("\n", "\r\n").encode(), None, ROWS, "dates"),
-        ("a.csv.gz", gzip.compress(RATINGS.encode()), None, ROWS, "dates"),
+        ("a.csv.gz", gzip.compress(RATINGS.encode(), mtime=0), None, ROWS, "dates"),
         ("a.csv", RATINGS.replace("userId", "USER-ID").replace("movieId", "Item"), None, ROWS, "dates"),
         ("a.csv", RATINGS.replace("9,3.0,1260759179", "9,3.0,1260759179.9"), None, ROWS, "dates"),
         (
