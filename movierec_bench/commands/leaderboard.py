@@ -6,7 +6,8 @@ from typing import Union
 
 from movierec_bench.commands.from_function import command_from
 from movierec_bench.commands.terminal import say, show_table
-from movierec_bench.reports.leaderboard import Board, leaderboard
+from movierec_bench.reports.board import Board
+from movierec_bench.reports.leaderboard import leaderboard
 from movierec_bench.reports.segment_board import SegmentBoard
 
 

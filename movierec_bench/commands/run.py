@@ -5,7 +5,7 @@ from __future__ import annotations
 from movierec_bench.commands.from_function import command_from
 from movierec_bench.commands.terminal import say, show_table
 from movierec_bench.execution.run import run
-from movierec_bench.reports.leaderboard import Board
+from movierec_bench.reports.board import Board
 
 
 def _show(board: Board) -> int:

@@ -33,7 +33,8 @@ from movierec_bench.execution.processes import Ended, NotStarted, Task, run_task
 from movierec_bench.execution.progress import listener
 from movierec_bench.execution.ray_cluster import connected
 from movierec_bench.execution.ray_tasks import Placed, run_tasks_on_ray
-from movierec_bench.reports.leaderboard import Board, build_board
+from movierec_bench.reports.board import Board
+from movierec_bench.reports.leaderboard import build_board
 from movierec_bench.reports.submission import check_unseen
 from movierec_bench.runs.command import check_positive, recorded
 from movierec_bench.runs.folder import RunFolder

@@ -3,109 +3,30 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional, Union
 
-import numpy as np
-import pandas as pd
-
 from movierec_bench.data.atomic import AtomicData
-from movierec_bench.data.split import read_part
 from movierec_bench.errors import ConfigError
-from movierec_bench.evaluation.metrics import per_user, summarize
-from movierec_bench.evaluation.statistics import paired_tests
 from movierec_bench.mixing.asked import Named, Numbers, check_options, firsts_of, pairs, weights_of
 from movierec_bench.mixing.choose import Choice, choose
 from movierec_bench.mixing.files import FILE_METHODS, FileMix, FileOptions, file_names, mix_files
-from movierec_bench.mixing.members import check_members, find_members, read_rankings, with_refits
-from movierec_bench.mixing.recipe import AUTO, CONCAT, METHODS, Recipe, check_choice, rule_text
-from movierec_bench.mixing.rules import LINEAR, RRF, concatenate, mix
-from movierec_bench.mixing.stack_rankings import Stack
-from movierec_bench.notebook import text_html
-from movierec_bench.reports.leaderboard import build_board
-from movierec_bench.reports.submission import write_submission
-from movierec_bench.reports.user_segments import read_data, run_segments, segment_of
-from movierec_bench.runs.files import write_parquet, write_yaml
-from movierec_bench.runs.folder import ModelFolder, RunFolder
+from movierec_bench.mixing.making import Maker
+from movierec_bench.mixing.members import check_members, find_members, with_refits
+from movierec_bench.mixing.mix import Mix
+from movierec_bench.mixing.recipe import AUTO, CONCAT, METHODS, Recipe, check_choice
+from movierec_bench.mixing.rules import LINEAR, RRF
+from movierec_bench.reports.user_segments import read_data
+from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.opening import held_run
-from movierec_bench.runs.publishing import publish, seal
-from movierec_bench.runs.records import DONE, ENSEMBLE, SUBMISSION, RunManifest, Seconds, Status
-from movierec_bench.runs.staleness import redone_since
-from movierec_bench.schema import MAIN_METRIC, STORED_K, USER, PathLike
+from movierec_bench.runs.records import RunManifest
+from movierec_bench.schema import PathLike
 from movierec_bench.tracking.tracker import open_tracking
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Mix:
-    """A finished mix.
-
-    Args:
-        folder: its files.
-        recipe: how it is made.
-        status: its numbers on the test rows.
-        submission: the submission; None where a member was not refitted.
-        best_single: the model of the run with the best test Recall@10.
-        difference: the mix's test Recall@10 less that model's.
-        p_value: of the paired test of that difference.
-        redone: members whose results are not those that the recipe was found on.
-        tracking: one line that says where the run is tracked, or why not; None where it is not.
-    """
-
-    folder: ModelFolder
-    recipe: Recipe
-    status: Status
-    submission: Optional[Path]
-    best_single: str
-    difference: float
-    p_value: float
-    redone: tuple[str, ...] = ()
-    tracking: Optional[str] = None
-
-    def _repr_html_(self) -> str:
-        return text_html(self.describe())
-
-    def describe(self) -> str:
-        """The mix in a few lines of plain text."""
-        metrics = self.status.metrics
-        recall = metrics[MAIN_METRIC]
-        share = self.difference / (recall - self.difference) if recall != self.difference else float("nan")
-        return "\n".join(
-            (
-                f"{self.recipe.name}: {_contents(self.recipe)}",
-                f"test {MAIN_METRIC} {recall:.4f} (95 % interval {metrics['ci_low']:.4f} to {metrics['ci_high']:.4f}), "
-                f"{self.difference:+.4f} ({share:+.1%}) to {self.best_single}, the best single model, "
-                f"p = {self.p_value:.2g} in a paired test",
-                *self._out_of_fold_text(),
-                f"recipe: {self.folder.params}",
-                f"submission: {self.submission or 'none, as not every member was refitted on every row'}",
-                *([self._redone_text()] if self.redone else []),
-                *([] if self.tracking is None else [self.tracking]),
-            )
-        )
-
-    def _out_of_fold_text(self) -> list[str]:
-        """What a search found on validation rows, by users that had no say in the mix that they judge."""
-        search = self.recipe.search or {}
-        mixed, single = (search.get(f"{prefix}out_of_fold_{MAIN_METRIC}") for prefix in ("", "best_single_"))
-        if mixed is None or single is None:
-            return []
-        error, share = search["standard_error_of_gain"], search.get("share_of_mix")
-        text = f"validation {MAIN_METRIC} {mixed:.4f} out of fold, {mixed - single:+.4f} to the best single model, "
-        text += f"standard error {error:.4f}"
-        return [text if share is None else f"{text}; {share:.0%} of the mix, the rest the best single model"]
-
-    def _redone_text(self) -> str:
-        return (
-            f"{', '.join(self.redone)} redone since the recipe was found, so that what it chose may no longer be best; "
-            f"search again with --method {self.recipe.method}"
-        )
 
 
 def ensemble(
@@ -213,7 +134,7 @@ def ensemble(
         chosen = _chosen(folder, data, manifest, asked) if recipe is None else _reread(folder, manifest, asked)
         _check_name(folder, chosen)
         with open_tracking(folder, tracking_uri, no_track) as tracking:
-            made = _Maker(folder, data, chosen, manifest.seed).make(time.perf_counter() - started)
+            made = Maker(folder, data, chosen, manifest.seed).make(time.perf_counter() - started)
     return replace(made, tracking=tracking.line)
 
 
@@ -283,143 +204,6 @@ def _reread(run: RunFolder, manifest: RunManifest, asked: _Asked) -> Recipe:
     return chosen
 
 
-@dataclass(frozen=True)
-class _Maker:
-    """Makes the mix of ``recipe`` in ``run``."""
-
-    run: RunFolder
-    data: AtomicData
-    recipe: Recipe
-    seed: int
-
-    @property
-    def folder(self) -> ModelFolder:
-        return self.run.ensemble(self.recipe.name)
-
-    @cached_property
-    def _stack(self) -> Optional[Stack]:
-        """The stack of a recipe that is one, fitted once for all parts."""
-        if self.recipe.learner is None:
-            return None
-        return Stack.of(self.run, self.data, self.recipe.members, self.recipe.stack_settings())
-
-    @property
-    def staged(self) -> ModelFolder:
-        """Where the mix is made, while an earlier one of its name stands."""
-        return self.folder.staged
-
-    def make(self, seconds_choosing: float) -> Mix:
-        """Rank, score, write, submit, take the place of an earlier mix of that name, and renew the board."""
-        check_members(self.run, self.recipe.members)
-        members = [self.run.find(name) for name in self.recipe.members]
-        refitted = all(member.topk("full").is_file() for member in members)
-        shutil.rmtree(self.staged.path, ignore_errors=True)  # what a command that was killed had begun
-        write_yaml(self.staged.params, self.recipe.to_mapping())
-        started = time.perf_counter()
-        self._write_ranking("valid", _users(read_part(self.run.split, "valid")))
-        test = read_part(self.run.split, "test")
-        topk = self._write_ranking("test", _users(test))
-        ranked = time.perf_counter()
-        scored = per_user(topk, test)
-        write_parquet(self.staged.per_user, scored)
-        scoring_ended = time.perf_counter()
-        if refitted:
-            self._submit()
-        seconds = Seconds(
-            fit=seconds_choosing,
-            rank=ranked - started,
-            score=scoring_ended - ranked,
-            submit=time.perf_counter() - scoring_ended if refitted else None,
-        )
-        status = self._status(scored, topk, seconds, [member.read_status() for member in members])
-        seal(self.staged, status)
-        status = publish(self.run, self.folder)
-        build_board(self.run).write(self.run)
-        return self._compared(status, scored, self.run.submission(self.recipe.name) if refitted else None)
-
-    def _write_ranking(self, part: str, users: np.ndarray) -> pd.DataFrame:
-        # ranking brings torch, which searching and checking do without
-        from movierec_bench.ranking.top_k import TopK, topk_frame
-
-        items, totals = self._mixed(part, users)
-        vocabulary = self.data.vocabulary
-        topk = topk_frame(TopK(vocabulary.user_ix(users), items, totals), vocabulary)
-        self.staged.write_topk(part, topk)
-        return topk
-
-    def _mixed(self, part: str, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(int32 [U, K], float32 [U, K]) as ``mixing.mix`` returns them."""
-        recipe, vocabulary = self.recipe, self.data.vocabulary
-        if self._stack is not None:
-            return self._stack.rank(part, users)
-        if recipe.rule is not None:
-            rule = recipe.mixing_rule()
-            there = read_rankings(self.run, recipe.members, part, users, vocabulary, rule.depth, rule.reads_scores)
-            weights = np.array([(recipe.weights or {})[name] for name in recipe.members])
-            return mix(rule, there.items, weights, there.scores)
-        items = read_rankings(self.run, recipe.members, part, users, vocabulary).items
-        best = concatenate(items, self._order(users), self._limits())
-        from_the_end = np.broadcast_to(np.arange(STORED_K, 0, -1, dtype=np.float32), best.shape)
-        return best, np.where(best > 0, from_the_end, np.float32(np.nan))
-
-    def _order(self, users: np.ndarray) -> np.ndarray:
-        """Whose turn it is: members by number, int64 [M], or for each user, [M, U]."""
-        listed = np.arange(len(self.recipe.members))
-        if self.recipe.routes is None:
-            return listed
-        segments = run_segments(self.run.path, str(self.recipe.by), self.recipe.judges, self.data.folder.parent)
-        number = {name: place for place, name in enumerate(self.recipe.members)}
-        own = {segment: number[name] for segment, name in self.recipe.routes.items()}
-        first = np.array([own.get(segment, 0) for segment in segment_of(segments, users)], dtype=np.int64)
-        # The user's own member goes to the front, the others keep their order behind it.
-        return np.argsort(np.where(listed[:, None] == first, -1, listed[:, None]), axis=0, kind="stable")
-
-    def _limits(self) -> np.ndarray:
-        return np.array(self.recipe.firsts or [STORED_K] * len(self.recipe.members))
-
-    def _status(self, scored: pd.DataFrame, topk: pd.DataFrame, seconds: Seconds, members: list[Status]) -> Status:
-        summary = summarize(scored, topk, len(self.data.vocabulary.items), self.seed)
-        filters = {member.filter for member in members}
-        return Status(
-            model=self.recipe.name,
-            state=DONE,
-            family=ENSEMBLE,
-            source="ours",
-            seconds=seconds,
-            metrics=summary.metrics,
-            users=summary.users,
-            missing_users=summary.missing_users,
-            filter=filters.pop() if len(filters) == 1 else None,
-            members={name: member.result_hash for name, member in zip(self.recipe.members, members)},
-        )
-
-    def _submit(self) -> None:
-        self._write_ranking("full", self.data.vocabulary.users)
-        write_submission(self.staged, self.staged.path / SUBMISSION, self.data)
-
-    def _compared(self, status: Status, scored: pd.DataFrame, submission: Optional[Path]) -> Mix:
-        """The finished mix beside the single model that is best on the test rows, which is the hardest to beat."""
-        singles = {
-            folder.name: folder.read_per_user((MAIN_METRIC,)) for folder in self.run.models() if folder.finished()
-        }
-        best = min(singles, key=lambda name: (-singles[name][MAIN_METRIC].mean(), name))
-        test = paired_tests({best: singles[best], self.recipe.name: scored}, best).iloc[0]
-        return Mix(
-            folder=self.folder,
-            recipe=self.recipe,
-            status=status,
-            submission=submission,
-            best_single=best,
-            difference=float(test["difference"]),
-            p_value=float(test["p_value"]),
-            redone=redone_since(self.run, self.recipe.found_on or {}),
-        )
-
-
-def _users(rows: pd.DataFrame) -> np.ndarray:
-    return np.unique(rows[USER].to_numpy())
-
-
 def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
@@ -435,14 +219,3 @@ def _check_name(run: RunFolder, recipe: Recipe) -> None:
         raise ConfigError(f"{recipe.name} is a model of {run.path}; give the mix another name with --name")
     if recipe.name in recipe.members:
         raise ConfigError(f"the mix {recipe.name} is its own member; give the new mix another name with --name")
-
-
-def _contents(recipe: Recipe) -> str:
-    if recipe.weights is not None:
-        members = ", ".join(f"{weight:g} {name}" for name, weight in recipe.weights.items())
-        return f"{rule_text(recipe.mixing_rule())} of {members}"
-    if recipe.learner is not None:
-        return f"{recipe.learner} stack (depth {recipe.depth}) of {', '.join(recipe.members)}"
-    if recipe.routes is not None:
-        return f"by {recipe.by}: " + ", ".join(f"{segment} {name}" for segment, name in recipe.routes.items())
-    return "concatenation of " + ", ".join(recipe.members)

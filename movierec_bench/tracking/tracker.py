@@ -183,7 +183,7 @@ class _UploadProcess:
         # No multiprocessing: a child of it would share MLflow's locks and SQLite's files with whoever forked it,
         # and would run the user's script again to find its main module.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "movierec_bench.tracking.upload", str(run.path)],
+            [sys.executable, "-m", "movierec_bench.tracking.upload_process", str(run.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,

@@ -16,7 +16,8 @@ from rich.table import Table
 
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.evaluation.confidence_set import compare_with_best
-from movierec_bench.reports.leaderboard import build_board, leaderboard, markdown_cell
+from movierec_bench.reports.board_text import markdown_cell
+from movierec_bench.reports.leaderboard import build_board, leaderboard
 from movierec_bench.runs.files import write_parquet, write_text
 from movierec_bench.runs.folder import ModelFolder, RunFolder
 from movierec_bench.runs.records import STATUS_METRICS, RunManifest, Seconds, Status

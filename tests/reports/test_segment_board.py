@@ -16,7 +16,8 @@ from support.mix_runs import write_run
 import movierec_bench as mb
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.mixing.ensemble import ensemble
-from movierec_bench.reports.leaderboard import Board, build_board, leaderboard
+from movierec_bench.reports.board import Board
+from movierec_bench.reports.leaderboard import build_board, leaderboard
 from movierec_bench.reports.segment_board import SegmentBoard
 from movierec_bench.reports.user_segments import run_segments
 from movierec_bench.runs.files import write_parquet

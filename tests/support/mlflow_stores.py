@@ -72,7 +72,7 @@ class Store:
 def told_uploader(run: Path, uri: str, lines: bytes) -> list[list[str]]:
     """What the process beside a benchmark says it has uploaded: at its start, and after it was told ``lines``."""
     uploading = subprocess.Popen(
-        [sys.executable, "-m", "movierec_bench.tracking.upload", str(run)],
+        [sys.executable, "-m", "movierec_bench.tracking.upload_process", str(run)],
         env={**os.environ, "MLFLOW_TRACKING_URI": uri},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

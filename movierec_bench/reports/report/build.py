@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Optional, Union
 
 from movierec_bench.errors import ConfigError
-from movierec_bench.reports.leaderboard import STATUS
 from movierec_bench.reports.pages import Note, Page, Section, write_page
 from movierec_bench.reports.report.alike import alike_chapter
 from movierec_bench.reports.report.curves import learning_chapter, recall_chapter, time_chapter
@@ -18,7 +17,7 @@ from movierec_bench.reports.report.standing import best_chapter, board_chapter, 
 from movierec_bench.reports.report.user_pack import UserPack, pack_users
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.records import FAILED
-from movierec_bench.schema import PathLike
+from movierec_bench.schema import STATUS, PathLike
 
 
 def report(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import altair as alt
 
-from movierec_bench.reports.leaderboard import BOARD_FAMILIES
+from movierec_bench.reports.board_columns import BOARD_FAMILIES
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
 

@@ -9,13 +9,12 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from movierec_bench.reports.leaderboard import FAMILY, FIT_SECONDS, MODEL, RANK_SECONDS
 from movierec_bench.reports.pages import QUIET, Figure, Note, Section
 from movierec_bench.reports.report.comparing import family_color, listed, model_color
 from movierec_bench.reports.report.material import LINES, Material
 from movierec_bench.runs.folder import ModelFolder
 from movierec_bench.runs.records import ENSEMBLE
-from movierec_bench.schema import MAIN_METRIC, STORED_K, K
+from movierec_bench.schema import FAMILY, FIT_SECONDS, MAIN_METRIC, MODEL, RANK_SECONDS, STORED_K, K
 
 logger = logging.getLogger(__name__)
 

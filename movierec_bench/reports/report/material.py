@@ -12,11 +12,12 @@ import pandas as pd
 
 from movierec_bench.data.split import Split, read_split
 from movierec_bench.errors import DataError
-from movierec_bench.reports.leaderboard import FAMILY, MODEL, PLACE, Board, build_board
+from movierec_bench.reports.board import Board
+from movierec_bench.reports.leaderboard import build_board
 from movierec_bench.reports.report.evidence import Evidence, Items, read_evidence
 from movierec_bench.reports.user_segments import read_data
 from movierec_bench.runs.folder import ModelFolder, RunFolder
-from movierec_bench.schema import ITEM, MAIN_METRIC, STORED_K, TITLE, YEAR, K, PathLike
+from movierec_bench.schema import FAMILY, ITEM, MAIN_METRIC, MODEL, PLACE, STORED_K, TITLE, YEAR, K, PathLike
 
 LINES = 8  # models that one chart compares; more lines than colours nobody tells apart
 

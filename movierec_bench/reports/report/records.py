@@ -8,13 +8,13 @@ from typing import Any, Optional
 import pandas as pd
 
 from movierec_bench.errors import ConfigError
-from movierec_bench.reports.leaderboard import BOARD_STATES, ERROR, FAMILY, MODEL, PLACE, STATUS
+from movierec_bench.reports.board_columns import BOARD_STATES
 from movierec_bench.reports.pages import Note, Section, Table
 from movierec_bench.reports.report.comparing import listed
 from movierec_bench.reports.report.material import Material
 from movierec_bench.runs.folder import ModelFolder
 from movierec_bench.runs.records import BUDGET, DONE, ENSEMBLE, RunManifest
-from movierec_bench.schema import MAIN_METRIC
+from movierec_bench.schema import ERROR, FAMILY, MAIN_METRIC, MODEL, PLACE, STATUS
 from movierec_bench.settings.yaml_files import load_yaml
 
 _MOST_TEXT = 8_000  # characters of one model's parameters

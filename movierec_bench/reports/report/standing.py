@@ -6,25 +6,13 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from movierec_bench.evaluation.confidence_set import LEVEL
-from movierec_bench.reports.leaderboard import (
-    BOARD_STATES,
-    CI_HIGH,
-    CI_LOW,
-    DIFFERENCE,
-    ERROR,
-    FAMILY,
-    MODEL,
-    PLACE,
-    STATUS,
-    Cell,
-    board_cells,
-    headings,
-)
+from movierec_bench.evaluation.confidence_set import DIFFERENCE, LEVEL
+from movierec_bench.reports.board_columns import BOARD_STATES
+from movierec_bench.reports.board_text import Cell, board_cells, headings
 from movierec_bench.reports.pages import ACCENT, Figure, Note, Section, Table
 from movierec_bench.reports.report.comparing import family_color, listed
 from movierec_bench.reports.report.material import Material
-from movierec_bench.schema import COVERAGE, MAIN_METRIC, METRICS
+from movierec_bench.schema import CI_HIGH, CI_LOW, COVERAGE, ERROR, FAMILY, MAIN_METRIC, METRICS, MODEL, PLACE, STATUS
 
 _MOST_BARS = 40
 _BEST_FIRST = (*METRICS, CI_LOW, CI_HIGH, COVERAGE)

@@ -13,7 +13,6 @@ from support.mix_runs import write_run
 
 from movierec_bench.errors import ConfigError
 from movierec_bench.evaluation.metrics import per_user
-from movierec_bench.reports.leaderboard import FAMILY, FIT_SECONDS, MODEL, RANK_SECONDS
 from movierec_bench.reports.report import user_pack
 from movierec_bench.reports.report.alike import worth_mixing
 from movierec_bench.reports.report.breakdowns import by_decade, by_genre, by_popularity, by_segment
@@ -25,7 +24,7 @@ from movierec_bench.reports.report.pairs import compare_pairs
 from movierec_bench.reports.report.user_pack import UserPack, pack_users
 from movierec_bench.reports.user_segments import BY, FOCUS, LENGTH, run_segments, segment_of
 from movierec_bench.runs.folder import ModelFolder
-from movierec_bench.schema import GENRE, ITEM, MAIN_METRIC, USER, YEAR, K
+from movierec_bench.schema import FAMILY, FIT_SECONDS, GENRE, ITEM, MAIN_METRIC, MODEL, RANK_SECONDS, USER, YEAR, K
 
 
 def ranking(*lists: tuple[object, list[object]]) -> pd.DataFrame:
