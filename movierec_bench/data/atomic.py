@@ -30,7 +30,7 @@ from movierec_bench.data.competition import recbole_columns
 from movierec_bench.data.delimited import DelimitedText, problem, read_bytes
 from movierec_bench.data.json_text import parse_json
 from movierec_bench.data.log_columns import read_columns
-from movierec_bench.data.replacing import recover, replaced_when_complete
+from movierec_bench.data.replacing import recover, replaced_when_complete, strangers
 from movierec_bench.data.source_data import SourceData, unite_movies
 from movierec_bench.data.vocabulary import Vocabulary
 from movierec_bench.errors import ConfigError
@@ -275,6 +275,7 @@ def check_target(out: Path, name: str) -> None:
     try:
         existing = next(path for path in (out, *out.absolute().parents) if path.exists())
         blocked = target.exists() and not _replaceable(target)
+        others = strangers(target, _made_names(name)) if target.is_dir() else []
     except OSError as error:
         raise _unwritable(target, error) from error
     if not existing.is_dir():
@@ -284,6 +285,16 @@ def check_target(out: Path, name: str) -> None:
             f"{target} is there and was not made by convert; expected nothing, or an earlier conversion to replace; "
             "move it away, or give another --name or --out"
         )
+    if others:
+        raise ConfigError(
+            f"{target} holds {others[0]}, which was not made by convert and would be deleted; expected an earlier "
+            f"conversion alone; move {others[0]} away, or give another --name or --out"
+        )
+
+
+def _made_names(name: str) -> set[str]:
+    """Every file that `convert` may make of the data set ``name``."""
+    return {MANIFEST, *(f"{name}.{suffix}" for suffix in SUFFIXES)}
 
 
 def _replaceable(target: Path) -> bool:
@@ -293,7 +304,7 @@ def _replaceable(target: Path) -> bool:
     if not (target / MANIFEST).is_file():
         return not any(target.iterdir())
     try:
-        manifest = json.loads(read_bytes(target / MANIFEST).decode("utf-8"))
+        manifest = parse_json(read_bytes(target / MANIFEST).decode("utf-8"))
     except ValueError:  # damaged; it has an atomic file beside it if it was convert's
         return (target / f"{target.resolve().name}.inter").is_file()
     return isinstance(manifest, dict) and {"format", "sha256"} <= set(manifest)

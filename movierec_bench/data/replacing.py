@@ -6,13 +6,14 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
 
 # .NAME.PROCESS-STAMP.new and .old; without the process in those of before, whose processes are long over.
 _LEFT = re.compile(r"\.(?P<name>.+)\.(?:(?P<process>\d+)-)?(?P<stamp>[0-9a-f]{12,32})\.(?P<kind>new|old)")
+_OF_DESKTOPS = (".DS_Store", "Thumbs.db", "desktop.ini")  # and macOS's ``._NAME`` beside any NAME
 
 
 @contextmanager
@@ -43,6 +44,12 @@ def replaced_when_complete(target: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(retired, ignore_errors=True)
+
+
+def strangers(folder: Path, made: Collection[str]) -> list[str]:
+    """What is in ``folder`` but for the names in ``made`` and what desktops put everywhere, sorted by name."""
+    names = (path.name for path in folder.iterdir())
+    return sorted(name for name in names if name not in made and name not in _OF_DESKTOPS and name[:2] != "._")
 
 
 def recover(target: Path) -> None:

@@ -107,3 +107,13 @@ def test_convert_never_takes_the_place_of_a_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="was not made by convert"):
         convert(data=data, out=tmp_path / "runs")
     assert (tmp_path / "runs" / "tiny" / "manifest.json").is_file()
+
+
+def test_a_conversion_among_whose_files_somebody_has_put_one_is_not_replaced(tmp_path: Path) -> None:
+    data = write_competition(tmp_path / "tiny")
+    folder = convert(data=data, out=tmp_path / "atomic")
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="atomic/tiny holds notes.txt, which was not made by convert"):
+        convert(data=data, out=tmp_path / "atomic")
+    (folder / "notes.txt").unlink()
+    assert convert(data=data, out=tmp_path / "atomic") == folder

@@ -156,10 +156,18 @@ def _data_and_run(
 def _check_target(folder: PicturesFolder) -> None:
     """Refuse, before any work, to replace what is no earlier page of ours."""
     path = folder.path
-    if path.exists() and not (folder.manifest.is_file() or (path.is_dir() and not any(path.iterdir()))):
+    if not path.exists():
+        return
+    strangers = folder.strangers() if path.is_dir() else [path.name]
+    if strangers and not folder.is_ours():
         raise ConfigError(
             f"{path} is there and was not made by eda; expected nothing, or earlier pictures to replace; move it "
             "away, or give another folder as --out"
+        )
+    if strangers:
+        raise ConfigError(
+            f"{path} holds {strangers[0]}, which was not made by eda and would be deleted; expected earlier pictures "
+            f"alone; move {strangers[0]} away, or give another folder as --out"
         )
 
 

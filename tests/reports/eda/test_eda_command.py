@@ -106,6 +106,24 @@ def test_what_is_not_ours_is_not_replaced(here: Path) -> None:
     assert [path.name for path in (here / "eda" / "planted").iterdir()] == ["holiday.png"]
 
 
+@pytest.mark.parametrize("out", ["runs", "atomic"])
+def test_a_run_or_data_of_that_name_are_not_replaced_though_they_have_a_manifest(here: Path, out: str) -> None:
+    before = {path: path.read_bytes() for path in (here / out).rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match=f"{out}/planted is there and was not made by eda"):
+        mb.eda(atomic="atomic", out=out, quiet=True)
+    assert {path: path.read_bytes() for path in (here / out).rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_pictures_among_which_somebody_has_put_a_file_are_not_replaced(here: Path) -> None:
+    folder = mb.eda(atomic="atomic", quiet=True).folder
+    (folder / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(ConfigError, match="eda/planted holds notes.txt, which was not made by eda"):
+        mb.eda(atomic="atomic", quiet=True)
+    (folder / "notes.txt").unlink()
+    mb.eda(atomic="atomic", quiet=True)
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_a_run_of_other_data_does_not_judge(here: Path) -> None:
     run = RunFolder(here / "runs" / "planted")
