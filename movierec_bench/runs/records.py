@@ -21,7 +21,7 @@ ENSEMBLE = "ensemble"  # the family that a mix of models shows on the board
 SUBMISSION = "submission.csv"  # in ``Status.files``: submissions/<Model>.csv
 REDO = "run the same command again to have it redone"
 
-_LARGEST = 10**100  # of integers, far beyond what is counted here
+_LARGEST = 2**63 - 1  # of integers: what a table of 64-bit numbers holds
 _MOST_CHARACTERS = 2000  # of an error
 _LONGEST_NAME = 200
 

@@ -152,7 +152,7 @@ class TrialFolder:
         try:
             table = pd.read_csv(self.trials_csv, usecols=["trial", "fingerprint"], dtype={"fingerprint": str})
             return dict(zip(table["fingerprint"], table["trial"].astype(int)))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             raise DataError(
                 f"{self.trials_csv}: {error}; expected a table with trial and fingerprint; `tune` writes it again"
             ) from error

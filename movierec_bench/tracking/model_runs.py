@@ -126,7 +126,7 @@ class ModelResult(Result):
         if path.is_file():
             try:
                 values.update(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-            except (yaml.YAMLError, TypeError, ValueError) as error:
+            except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
                 raise DataError(f"{path}: {error}; expected parameters as YAML; have the model redone") from error
         return values
 

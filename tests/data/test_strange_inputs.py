@@ -12,6 +12,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 from rich.table import Table
+from support.mix_runs import write_run
 
 from movierec_bench.commands import terminal
 from movierec_bench.data import delimited
@@ -25,7 +26,8 @@ from movierec_bench.mixing.recipe import Recipe
 from movierec_bench.reports.submission_files import score_submission
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.records import RunManifest, Status
-from movierec_bench.runs.trials import Trial
+from movierec_bench.runs.trials import Trial, TrialFolder
+from movierec_bench.tracking.model_runs import ModelResult
 
 DEEP = "[" * 100_000 + "]" * 100_000
 DEEP_FOR_ITS_READER = '{"1": ' + "[" * 900 + "]" * 900 + "}"
@@ -64,6 +66,24 @@ def test_a_record_of_a_stranger_commands_nothing_and_is_bounded() -> None:
     assert Status.from_json(status.to_json()) == status
     with pytest.raises(DataError, match="users has 4000 digits; expected a smaller number"):
         Status.from_json(status_text().replace('"users": 0', '"users": ' + "9" * 4000))
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**64)])
+def test_a_whole_number_that_no_table_holds_is_refused(number: int, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="epochs has 20 digits; expected a smaller number"):
+        Status.from_json(status_text(epochs=number))
+    trials = TrialFolder(tmp_path)
+    trials.trials_csv.write_text(f"trial,fingerprint\n{number},one\n")
+    with pytest.raises(DataError, match="expected a table with trial and fingerprint"):
+        trials.listed()
+
+
+def test_parameters_nested_too_deeply_are_named(tmp_path: Path) -> None:
+    run = write_run(tmp_path, users=30)
+    run.model("Even").params.write_text("layers: " + "[" * 2000 + "]" * 2000)
+    result = ModelResult(run, run.read_manifest(), run.model("Even"))
+    with pytest.raises(DataError, match="params.yaml: .*expected parameters as YAML"):
+        result.params()
 
 
 def test_a_message_is_bounded_and_plain() -> None:
