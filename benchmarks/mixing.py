@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 import movierec_bench as mb
-from movierec_bench.mixing.ensemble import Mix
 from movierec_bench.mixing.members import find_members, read_validation
+from movierec_bench.mixing.mix import Mix
 from movierec_bench.mixing.recipe import rule_text
 from movierec_bench.mixing.routing import recalls
 from movierec_bench.mixing.search import AUTO_RULES, cross_validate, folds_of

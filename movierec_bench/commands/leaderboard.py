@@ -11,9 +11,19 @@ from movierec_bench.reports.leaderboard import leaderboard
 from movierec_bench.reports.segment_board import SegmentBoard
 
 
-def _show(board: Union[Board, SegmentBoard]) -> None:
+def show_board(board: Board) -> None:
+    """Print a board and, where there are several, what its models come to over seeds and splits."""
     show_table(board.to_rich())
-    if isinstance(board, SegmentBoard):
+    seeds = board.seeds_to_rich()
+    if seeds is not None:
+        show_table(seeds)
+
+
+def _show(board: Union[Board, SegmentBoard]) -> None:
+    if isinstance(board, Board):
+        show_board(board)
+    else:
+        show_table(board.to_rich())
         say(f"every model, with 95 % intervals: {board.path}")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from movierec_bench.commands.from_function import command_from
-from movierec_bench.commands.terminal import say, show_table
+from movierec_bench.commands.leaderboard import show_board
+from movierec_bench.commands.terminal import say
 from movierec_bench.execution.run import run
 from movierec_bench.reports.board import Board
 
 
 def _show(board: Board) -> int:
-    show_table(board.to_rich())
+    show_board(board)
     say(f"board, submissions and every model's files: {board.folder}")
     if board.tracking is not None:
         say(board.tracking)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,11 @@ def read_group(given: str, vocabulary: Vocabulary) -> UserGroup:
     users = ids_like(chosen[USER].tolist(), vocabulary.users, path)
     vocabulary.user_ix(users)
     name = "".join(char if char.isalnum() or char in "-_." else "_" for char in str(chosen[SEGMENT].iloc[0]))
+    if re.fullmatch(r"seed\d+", name):
+        raise DataError(
+            f"the users of {path} are called {name!r}, as results of a further training seed are; expected another "
+            "name; rename the file, or the segment in it"
+        )
     return UserGroup(name, np.sort(users))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -47,6 +49,45 @@ def bootstrap_interval(
     )
     low, high = np.quantile(means / len(values), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class MeanInterval:
+    """The mean of a few repetitions.
+
+    Args:
+        count: repetitions.
+        mean: their mean.
+        deviation: their standard deviation, by ``count - 1``; NaN of one.
+        low: lower end of the 95 % interval of the mean; NaN of one.
+        high: its upper end.
+    """
+
+    count: int
+    mean: float
+    deviation: float
+    low: float
+    high: float
+
+
+def mean_interval(values: Sequence[float], level: float = 0.95) -> MeanInterval:
+    """The mean of a few repetitions with its interval by Student's t, which takes them for normally distributed.
+
+    Args:
+        values: one result a repetition, such as a seed's Recall@10 or a difference of two.
+        level: share of such intervals that hold the true mean.
+
+    Raises:
+        DataError: there are no values.
+    """
+    if not len(values):
+        raise DataError("there is no result to take the mean of; expected at least one")
+    mean = float(np.mean(values))
+    if len(values) == 1:
+        return MeanInterval(1, mean, math.nan, math.nan, math.nan)
+    deviation = float(np.std(values, ddof=1))
+    reach = float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * deviation / math.sqrt(len(values))
+    return MeanInterval(len(values), mean, deviation, mean - reach, mean + reach)
 
 
 def paired_tests(per_user_by_model: dict[str, pd.DataFrame], reference: str) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from movierec_bench.execution.model_code import code_hash
 from movierec_bench.runs.folder import FIT_FILES, ModelFolder, RunFolder
 from movierec_bench.runs.publishing import damaged, publish, seal
 from movierec_bench.runs.records import BUDGET, FAILED, SKIPPED, Fingerprint, RunManifest, Status, StoredFile
+from movierec_bench.runs.seeds import with_seed
 from movierec_bench.schema import SCORES_VERSION
 from movierec_bench.settings.catalog import ModelEntry
 from movierec_bench.settings.protocol import TRAIN_AND_VALID
@@ -125,10 +126,15 @@ def make_job(
     device: Optional[str] = None,
     ends_at: Optional[float] = None,
     only: Optional[UserGroup] = None,
+    further_seed: bool = False,
 ) -> Job:
-    """The job of one model, with the earlier fit that still stands, if one does."""
+    """The job of one model, with the earlier fit that still stands, if one does.
+
+    Trained for some users only, or once more with a further seed, it is a model of another name.
+    """
+    name = entry.name if only is None else f"{entry.name}@{only.name}"
     job = Job(
-        entry=entry if only is None else replace(entry, name=f"{entry.name}@{only.name}"),
+        entry=replace(entry, name=with_seed(name, seed) if further_seed else name),
         dataset=dataset,
         run=run_folder.path,
         data_hash=manifest.data_hash,

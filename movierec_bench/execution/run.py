@@ -40,9 +40,10 @@ from movierec_bench.runs.command import check_positive, recorded
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.opening import find_dataset, only_run, open_run
 from movierec_bench.runs.records import FAILED, SKIPPED
+from movierec_bench.runs.seeds import split_run
 from movierec_bench.schema import EpochRecord, PathLike
 from movierec_bench.settings.catalog import load_catalog, select
-from movierec_bench.settings.protocol import protocol_of
+from movierec_bench.settings.protocol import Protocol, protocol_of
 from movierec_bench.settings.recbole_package import recbole_folder
 from movierec_bench.tracking.tracker import Tracking, open_tracking
 
@@ -75,6 +76,8 @@ def run(  # noqa: D417  `recorded` hands over the command
     keep_models: bool = False,
     only_users: Optional[str] = None,
     device: Optional[str] = None,
+    seeds: int = 1,
+    split_seeds: int = 1,
 ) -> Board:
     """Train, rank, score, refit and submit models under one protocol; what is finished already is kept.
 
@@ -109,6 +112,10 @@ def run(  # noqa: D417  `recorded` hands over the command
         keep_models: store each refitted model too, for `recommend`, `load` and MLflow.
         only_users: train on these users' rows alone, and rank them: a file of users, or FILE:SEGMENT of one with
             segments. The models join the run as ``Model@FILE``, where everybody else counts as missing.
+        seeds: how many seeds each model is trained with, from ``seed`` on. The further ones join the run as
+            ``Model@seedN``; the board has mean, standard deviation and interval.
+        split_seeds: how many draws of the split to run all of this under, from the protocol's seed on. Each further one
+            is a run of its own in ``out/<dataset>@splitN``; the board has mean, standard deviation and interval.
 
     Returns:
         The board of the run folder, also written there as leaderboard.csv, .md and .html.
@@ -131,49 +138,99 @@ def run(  # noqa: D417  `recorded` hands over the command
     if keep_models and no_refit:
         raise ConfigError("--keep-models keeps the refitted model, and --no-refit makes none; leave one of them out")
     check_positive("--hours", hours)
-    ends_at = None if hours is None else time.time() + 3600 * hours
+    check_positive("--seeds", seeds)
+    check_positive("--split-seeds", split_seeds)
     rules = protocol_of(configs, protocol)
+    _check_drawn(rules, split_seeds)
     folder = find_dataset(atomic, dataset)
     run_folder = RunFolder(Path(out) / folder.name)
-    with only_run(run_folder), connected(ray) if ray is not None else nullcontext():
-        data = read_atomic(folder)
-        check_protocol(data, rules)
-        if not no_refit:
-            check_unseen(data.interactions, data.vocabulary)
-        group = None if only_users is None else read_group(str(only_users), data.vocabulary)
-        manifest = open_run(run_folder, data, rules, seed, fresh, command)
-        del data  # the models' processes read their own
-        _check_filters(filters, manifest.lacking.split(","), folder.name)
-        able = [entry.without(manifest.lacking.split(",")) for entry in entries]
-        jobs = [
-            make_job(
-                entry,
-                run_folder,
-                folder,
-                manifest,
-                test_fit=rules.test_fit,
-                seed=seed,
-                budget=budget,
-                filters=filters,
-                refit=not no_refit,
-                keep_model=keep_models,
-                device=device,
-                ends_at=ends_at,
-                only=group,
-            )
-            for entry in able
-        ]
-        with open_tracking(run_folder, tracking_uri, no_track) as tracking:
-            due = [job for job in jobs if is_due(job)]
-            due = due if ends_at is None else in_turn(due, workers or 1)
-            for job in jobs:
-                discard_staged(job)
-            failed = _run_jobs(
-                run_folder, due, _runner(workers, timeout, ends_at, on_ray=ray is not None), quiet, tracking
-            )
-            board = build_board(run_folder)
-            _write_board(board, run_folder)
-    return replace(board, tracking=tracking.line, not_replaced=failed)
+    now = time.time()
+    with connected(ray) if ray is not None else nullcontext():
+        boards = []
+        for number in range(split_seeds):
+            here, own_rules = _split(run_folder, rules, number)
+            ends_at = None if hours is None else _share_end(now + 3600 * hours, split_seeds - number)
+            if split_seeds > 1:
+                logger.info("split %d of %d, seed %d, in %s", number + 1, split_seeds, own_rules.seed, here.path)
+            with only_run(here):
+                data = read_atomic(folder)
+                check_protocol(data, own_rules)
+                if not no_refit:
+                    check_unseen(data.interactions, data.vocabulary)
+                group = None if only_users is None else read_group(str(only_users), data.vocabulary)
+                manifest = open_run(here, data, own_rules, seed, fresh, command)
+                del data  # the models' processes read their own
+                lacking = manifest.lacking.split(",")
+                _check_filters(filters, lacking, folder.name)
+                jobs = [
+                    make_job(
+                        entry.without(lacking),
+                        here,
+                        folder,
+                        manifest,
+                        test_fit=rules.test_fit,
+                        seed=own_seed,
+                        budget=budget,
+                        filters=filters,
+                        refit=not no_refit,
+                        keep_model=keep_models,
+                        device=device,
+                        ends_at=ends_at,
+                        only=group,
+                        further_seed=own_seed != seed,
+                    )
+                    for own_seed in range(seed, seed + seeds)
+                    for entry in entries
+                ]
+                with open_tracking(here, tracking_uri, no_track) as tracking:
+                    due = [job for job in jobs if is_due(job)]
+                    due = due if ends_at is None else in_turn(due, workers or 1)
+                    for job in jobs:
+                        discard_staged(job)
+                    runner = _runner(workers, timeout, ends_at, on_ray=ray is not None)
+                    failed = _run_jobs(here, due, runner, quiet, tracking)
+                    board = build_board(here)
+                    _write_board(board, here)
+            boards.append(replace(board, tracking=tracking.line, not_replaced=failed))
+    return boards[0] if split_seeds == 1 else _over_splits(run_folder, boards)
+
+
+# -- splits -----------------------------------------------------------------------------------
+
+
+def _check_drawn(rules: Protocol, split_seeds: int) -> None:
+    """Raise ConfigError where several splits are asked for and every seed would give the same."""
+    if split_seeds > 1 and not rules.is_drawn:
+        raise ConfigError(
+            f"--split-seeds {split_seeds}: the protocol {rules.name!r} draws nothing, so all splits would be the "
+            "same; leave it out, or choose a protocol that draws, such as --protocol competition"
+        )
+
+
+def _split(run_folder: RunFolder, rules: Protocol, number: int) -> tuple[RunFolder, Protocol]:
+    """The folder and the protocol of a split by its number; of number 0 those of the run itself."""
+    own_rules = replace(rules, seed=rules.seed + number)
+    return (split_run(run_folder, own_rules.seed) if number else run_folder), own_rules
+
+
+def _share_end(ends_at: float, splits_left: int) -> float:
+    """When a split is to end, seconds since 1970, so that all that are left get equal shares of the time."""
+    now = time.time()
+    return now + max(0.0, ends_at - now) / splits_left
+
+
+def _over_splits(run_folder: RunFolder, boards: Sequence[Board]) -> Board:
+    """The first split's board, written anew with what the others came to, whose failed models it tells of."""
+    with only_run(run_folder):
+        board = build_board(run_folder)
+        _write_board(board, run_folder)
+    first, *others = boards
+    failed = {
+        f"{model} of {Path(other.folder).name}": error
+        for other in others
+        for model, error in {**other.failed_models, **other.not_replaced}.items()
+    }
+    return replace(board, tracking=first.tracking, not_replaced={**first.not_replaced, **failed})
 
 
 def _check_filters(filters: str, lacking: Sequence[str], dataset: str) -> None:

@@ -16,14 +16,16 @@ from movierec_bench.mixing.choose import Choice, choose
 from movierec_bench.mixing.files import FILE_METHODS, FileMix, FileOptions, file_names, mix_files
 from movierec_bench.mixing.making import Maker
 from movierec_bench.mixing.members import check_members, find_members, with_refits
-from movierec_bench.mixing.mix import Mix
+from movierec_bench.mixing.mix import Mix, SplitGain
 from movierec_bench.mixing.recipe import AUTO, CONCAT, METHODS, Recipe, check_choice
 from movierec_bench.mixing.rules import LINEAR, RRF
-from movierec_bench.reports.user_segments import read_data
+from movierec_bench.reports.leaderboard import build_board
+from movierec_bench.reports.user_segments import best_on_validation, read_data
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.opening import held_run
 from movierec_bench.runs.records import RunManifest
-from movierec_bench.schema import PathLike
+from movierec_bench.runs.seeds import split_runs
+from movierec_bench.schema import MAIN_METRIC, PathLike
 from movierec_bench.tracking.tracker import open_tracking
 
 logger = logging.getLogger(__name__)
@@ -57,7 +59,8 @@ def ensemble(
 ) -> Union[Mix, FileMix]:
     """Mix stored rankings of a run's models, without training; the mix joins the run and its board.
 
-    Everything that is chosen is chosen on validation rows; the test rows are first read when the recipe stands. With
+    Everything that is chosen is chosen on validation rows; the test rows are first read when the recipe stands. Where
+    the run has several splits (``run --split-seeds``), the same is searched for and mixed in each of them. With
     ``files``, submissions from anywhere are mixed instead, into one more submission.
 
     Args:
@@ -128,14 +131,38 @@ def ensemble(
         )
     folder = RunFolder(Path(run))
     asked = _Asked(method, models, name, options, recipe, atomic, configs)
+    made = _made(folder, asked, tracking_uri, no_track)
+    others = [] if recipe is not None else split_runs(folder)
+    if not others:
+        return made
+    gains = [_split_gain(folder, made)]
+    for other in others:
+        try:
+            gains.append(_split_gain(other, _made(other, asked, tracking_uri, no_track)))
+        except ConfigError as error:  # a split whose models are not all finished costs the others nothing
+            logger.warning("no mix of the split in %s: %s", other.path, error)
+    with held_run(folder):
+        build_board(folder).write(folder)  # with the mix of the other splits
+    return replace(made, splits=tuple(gains))
+
+
+def _made(folder: RunFolder, asked: _Asked, tracking_uri: Optional[str], no_track: bool) -> Mix:
+    """The mix that is asked for, made in one run's folder."""
     with held_run(folder) as manifest:
         started = time.perf_counter()
-        data = read_data(folder, atomic)
-        chosen = _chosen(folder, data, manifest, asked) if recipe is None else _reread(folder, manifest, asked)
+        data = read_data(folder, asked.atomic)
+        again = asked.recipe is not None
+        chosen = _reread(folder, manifest, asked) if again else _chosen(folder, data, manifest, asked)
         _check_name(folder, chosen)
         with open_tracking(folder, tracking_uri, no_track) as tracking:
             made = Maker(folder, data, chosen, manifest.seed).make(time.perf_counter() - started)
     return replace(made, tracking=tracking.line)
+
+
+def _split_gain(folder: RunFolder, made: Mix) -> SplitGain:
+    single = best_on_validation(folder, 1)[0]
+    recalls = [status.metrics[MAIN_METRIC] for status in (made.status, folder.model(single).read_status())]
+    return SplitGain(folder.path, recalls[0], single, recalls[1])
 
 
 def _file_options(

@@ -16,10 +16,11 @@ from movierec_bench.reports.board_columns import BOARD_FAMILIES, BOARD_STATES, F
 from movierec_bench.reports.board_text import board_html, board_markdown, terminal_table
 from movierec_bench.reports.interval_chart import interval_chart
 from movierec_bench.reports.more_columns import GINI
+from movierec_bench.reports.over_seeds import seeds_table
 from movierec_bench.runs.files import write_csv, write_text
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.records import FAILED, RunManifest
-from movierec_bench.schema import FAMILY, MAIN_METRIC, MODEL, STATUS
+from movierec_bench.schema import ERROR, FAMILY, MAIN_METRIC, MODEL, STATUS
 
 if TYPE_CHECKING:  # half a second to import
     import altair
@@ -33,7 +34,8 @@ class Board:
     Args:
         table: one row a model, ``schema.BOARD_COLUMNS`` and then the filter, the device, the p-value of being among
             the best, and whether the model may be the best; then the seconds of the fit that ranked for the test, the
-            seed, and versions and threads where they are not those of most models.
+            seed, and versions and threads where they are not those of most models; and those of `seed_columns` where
+            there are several seeds. A model's further seeds have rows without a place.
         tests: each placed model beside ``best``: model, difference with its interval, p_best.
         best: the model in first place; None where no model was scored.
         manifest: what the run rests on.
@@ -41,7 +43,8 @@ class Board:
         tracking: one line from `run` that says where it is tracked, or why not; None where nobody asked.
         added: names of further columns that were asked for.
         sorted_by: the column that ``table`` is sorted by.
-        not_replaced: why models failed in `run` whose earlier results stay on the board, by name.
+        not_replaced: why models failed in `run` whose earlier results stay on the board, by name; and those that failed
+            under other splits.
     """
 
     table: pd.DataFrame
@@ -60,9 +63,15 @@ class Board:
         return [] if self.best is None else [self.best, *self.tests.loc[self.tests[P_BEST] >= LEVEL, MODEL]]
 
     @property
+    def failed_models(self) -> dict[str, str]:
+        """Why models of this board failed, by name."""
+        rows = self.table[self.table[STATUS] == FAILED]
+        return dict(zip(rows[MODEL], rows[ERROR]))
+
+    @property
     def failed(self) -> bool:
         """Whether a model of this board failed."""
-        return bool((self.table[STATUS] == FAILED).any()) or bool(self.not_replaced)
+        return bool(self.failed_models) or bool(self.not_replaced)
 
     def to_frame(self) -> pd.DataFrame:
         """The board as a DataFrame: unrounded numbers, missing values where nothing was measured."""
@@ -89,11 +98,16 @@ class Board:
 
     def _repr_html_(self) -> str:
         told = "" if self.tracking is None else text_html(self.tracking)
-        return table_html(self.to_rich()) + told
+        seeds = self.seeds_to_rich()
+        return table_html(self.to_rich()) + ("" if seeds is None else table_html(seeds)) + told
 
     def to_rich(self) -> Table:
         """The main columns as a table for the terminal, the reasons of failed models below it."""
         return terminal_table(self)
+
+    def seeds_to_rich(self) -> Optional[Table]:
+        """Means over training seeds and over splits as a table for the terminal; None where there is one of each."""
+        return seeds_table(self.table, self.best)
 
     def select(self, sort: str = MAIN_METRIC, family: Optional[str] = None, status: Optional[str] = None) -> Board:
         """This board sorted by ``sort`` and filtered; places stay those of the whole run.

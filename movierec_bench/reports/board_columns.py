@@ -35,4 +35,14 @@ BOARD_FAMILIES = (*FAMILIES, ENSEMBLE)
 COUNTS = (PLACE, USERS, MISSING_USERS, EPOCHS, SEED)
 TEXTS = (MODEL, FAMILY, SOURCE, STATUS, ERROR, FILTER, DEVICE, MAY_BE_BEST, MADE_WITH)
 FURTHER_COLUMNS = (FILTER, DEVICE, P_BEST, MAY_BE_BEST, TEST_FIT_SECONDS, SEED, MADE_WITH)
-FRACTIONS = (*METRICS, CI_LOW, CI_HIGH, COVERAGE)  # sorted from the largest; all others from the smallest
+
+# Where models have several seeds of training, or the run several splits: how many, and what they come to.
+SEEDS, SPLITS = "seeds", "splits"
+REPETITIONS = (SEEDS, SPLITS)
+MEAN, DEVIATION, MEAN_LOW, MEAN_HIGH = "mean", "sd", "low", "high"  # of either kind: ``seeds_mean`` and so on
+OF_REPETITIONS = (MEAN, DEVIATION, MEAN_LOW, MEAN_HIGH)
+SPLITS_DIFFERENCES = ("splits_difference", "splits_difference_low", "splits_difference_high")  # to the first place
+REPETITION_FRACTIONS = (*(f"{kind}_{part}" for kind in REPETITIONS for part in OF_REPETITIONS), *SPLITS_DIFFERENCES)
+
+# Sorted from the largest; all others from the smallest.
+FRACTIONS = (*METRICS, CI_LOW, CI_HIGH, COVERAGE, *REPETITION_FRACTIONS)

@@ -12,7 +12,9 @@ import jinja2
 import pandas as pd
 
 from movierec_bench.evaluation.confidence_set import DIFFERENCE, HIGH, LEVEL, LOW, P_BEST
-from movierec_bench.reports.board_columns import COUNTS, DEVICE, FRACTIONS, MAY_BE_BEST, TEXTS
+from movierec_bench.reports.board_columns import COUNTS, DEVICE, FRACTIONS, MAY_BE_BEST, REPETITIONS, TEXTS
+from movierec_bench.runs.records import BUDGET, DONE
+from movierec_bench.runs.seeds import is_further_seed
 from movierec_bench.schema import (
     CI_HIGH,
     CI_LOW,
@@ -114,7 +116,7 @@ def _cell(column: str, value: Any) -> Cell:
 
 
 def _number(column: str, value: float) -> str:
-    if column in COUNTS:
+    if column in (*COUNTS, *REPETITIONS):
         return f"{value:.0f}"
     if column == P_BEST and value < 0.0001:
         return "<0.0001"
@@ -150,6 +152,8 @@ def terminal_table(board: Board) -> Table:
     for heading in board.added:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in board.table.to_dict("records"):
+        if is_further_seed(row[MODEL]) and row[STATUS] in (DONE, BUDGET):
+            continue  # the table over seeds has them
         added = [_cell(column, row[column]).text for column in board.added]
         table.add_row(*(Text(text) for text in [*_terminal_row(row, chosen), *added]))
     not_replaced = [f"{model}: {error}" for model, error in board.not_replaced.items()]

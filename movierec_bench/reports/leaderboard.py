@@ -37,6 +37,7 @@ from movierec_bench.reports.board_columns import (
 )
 from movierec_bench.reports.made_with import differences
 from movierec_bench.reports.more_columns import depths_of, more_columns
+from movierec_bench.reports.over_seeds import seed_columns
 from movierec_bench.reports.segment_board import SegmentBoard, build_segment_board
 from movierec_bench.reports.user_segments import GOOD, run_segments
 from movierec_bench.runs.files import write_csv
@@ -44,6 +45,7 @@ from movierec_bench.runs.folder import ModelFolder, RunFolder
 from movierec_bench.runs.opening import held_run
 from movierec_bench.runs.publishing import damaged
 from movierec_bench.runs.records import BUDGET, DONE, FAILED, REDO, Status
+from movierec_bench.runs.seeds import is_further_seed
 from movierec_bench.runs.staleness import why_stale
 from movierec_bench.schema import (
     BOARD_COLUMNS,
@@ -154,6 +156,7 @@ def leaderboard(
         raise ConfigError("--k and --beyond are columns of the board in all; leave them out, or leave out --by")
     with held_run(folder):
         board = build_board(folder).select(sort, family, status)
+        board = replace(board, table=board.table[~board.table[MODEL].map(is_further_seed)])
         segments = build_segment_board(folder, by, board.table, judges, atomic, threshold)
         if users_out is not None:
             chosen = [name.strip() for name in judges.split(",")] if isinstance(judges, str) else judges
@@ -196,6 +199,8 @@ def build_board(run: RunFolder) -> Board:
     compared = _compared(per_user, placed, manifest.seed)
     table[P_BEST] = table[MODEL].map(compared.set_index(MODEL)[P_BEST]).astype(float)
     table[MAY_BE_BEST] = [_may_be_best(p_best) for p_best in table[P_BEST]]
+    if best is not None:
+        table = table.merge(seed_columns(run, best), on=MODEL, how="left")
     return Board(table, compared[compared[MODEL] != best].reset_index(drop=True), best, manifest, run.path)
 
 
@@ -246,12 +251,15 @@ def _status_row(status: Status) -> dict[str, Any]:
 
 
 def _placed(rows: pd.DataFrame) -> pd.DataFrame:
-    """``rows`` typed, sorted, and numbered from 1 as far as models were scored to the end."""
+    """``rows`` typed, sorted, and numbered from 1 as far as models were scored to the end.
+
+    A further seed has no place: the luckiest of five would come before the only one of a better model.
+    """
     rows = rows.astype(dict.fromkeys(COUNTS, "Int64"))
     rows = rows.astype({c: float for c in rows.columns if c not in COUNTS + TEXTS})
     texts = [column for column in TEXTS if column in rows]
     rows[texts] = rows[texts].astype(object).where(rows[texts].notna(), "")
-    ended = rows[STATUS].isin((DONE, BUDGET)) & rows[MAIN_METRIC].notna()
+    ended = rows[STATUS].isin((DONE, BUDGET)) & rows[MAIN_METRIC].notna() & ~rows[MODEL].map(is_further_seed)
     ranked = rows[ended].sort_values([MAIN_METRIC, MODEL], ascending=[False, True])
     ranked[PLACE] = pd.array(range(1, len(ranked) + 1), dtype="Int64")
     return pd.concat([ranked, rows[~ended].sort_values(MODEL)], ignore_index=True)

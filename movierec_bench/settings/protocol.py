@@ -85,6 +85,11 @@ class Protocol:
             )
 
     @property
+    def is_drawn(self) -> bool:
+        """Whether another seed holds out other rows."""
+        return "seed" in _READS[self.name]
+
+    @property
     def hash(self) -> str:
         """The first 16 hexadecimal digits of the SHA-256 of the settings that this protocol reads."""
         return self._hash_of(("name", *_READS[self.name], "test_fit"))

@@ -12,7 +12,8 @@ from support.mix_runs import Oracle, write_run
 
 from movierec_bench.data.split import read_known
 from movierec_bench.errors import ConfigError
-from movierec_bench.mixing.ensemble import Mix, ensemble
+from movierec_bench.mixing.ensemble import ensemble
+from movierec_bench.mixing.mix import Mix
 from movierec_bench.mixing.search import Validation, folds_of
 from movierec_bench.mixing.stack_rankings import Stack
 from movierec_bench.mixing.stacking import (

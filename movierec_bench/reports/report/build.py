@@ -13,6 +13,7 @@ from movierec_bench.reports.report.curves import learning_chapter, recall_chapte
 from movierec_bench.reports.report.kinds import movies_chapter, users_chapter
 from movierec_bench.reports.report.material import Material, read_material
 from movierec_bench.reports.report.records import failures_chapter, mixes_chapter, setup_chapter
+from movierec_bench.reports.report.repeated import seeds_chapter
 from movierec_bench.reports.report.standing import best_chapter, board_chapter, contenders
 from movierec_bench.reports.report.user_pack import UserPack, pack_users
 from movierec_bench.runs.folder import RunFolder
@@ -57,6 +58,7 @@ def make_page(material: Material, pack: UserPack) -> Page:
     chapters = (
         board_chapter(material),
         best_chapter(material),
+        seeds_chapter(material),
         recall_chapter(material),
         time_chapter(material),
         learning_chapter(material),

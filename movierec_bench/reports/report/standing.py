@@ -7,15 +7,14 @@ from dataclasses import dataclass
 import altair as alt
 
 from movierec_bench.evaluation.confidence_set import DIFFERENCE, LEVEL
-from movierec_bench.reports.board_columns import BOARD_STATES
+from movierec_bench.reports.board_columns import BOARD_STATES, FRACTIONS
 from movierec_bench.reports.board_text import Cell, board_cells, headings
 from movierec_bench.reports.pages import ACCENT, Figure, Note, Section, Table
 from movierec_bench.reports.report.comparing import family_color, listed
 from movierec_bench.reports.report.material import Material
-from movierec_bench.schema import CI_HIGH, CI_LOW, COVERAGE, ERROR, FAMILY, MAIN_METRIC, METRICS, MODEL, PLACE, STATUS
+from movierec_bench.schema import CI_HIGH, CI_LOW, ERROR, FAMILY, MAIN_METRIC, MODEL, PLACE, STATUS
 
 _MOST_BARS = 40
-_BEST_FIRST = (*METRICS, CI_LOW, CI_HIGH, COVERAGE)
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def contenders(material: Material) -> list[str]:
 def board_chapter(material: Material) -> Section:
     """Every model and mix, in a table that sorts, searches and filters."""
     table = material.board.table.drop(columns=[ERROR])
-    columns = [(name, numeric, name in _BEST_FIRST) for name, numeric in headings(table)]
+    columns = [(name, numeric, name in FRACTIONS) for name, numeric in headings(table)]
     cells = board_cells(table)
     best = set(contenders(material))
     most = float(table[CI_HIGH].max()) if table[CI_HIGH].notna().any() else 1.0
