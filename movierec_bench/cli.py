@@ -84,6 +84,7 @@ def _run_command() -> None:
     except MemoryError:
         _refuse("there is not enough memory; end other programs, or choose fewer --workers or smaller data")
     except _Signalled as end:
+        atexit._run_exitfuncs()
         signal.signal(end.number, signal.SIG_DFL)
         os.kill(os.getpid(), end.number)
     except Exception as error:  # a fault of ours; a stranger can do nothing with a traceback

@@ -18,7 +18,7 @@ from typing import Any, Callable, Optional
 import psutil
 
 from movierec_bench.execution.capped_log import CappedLog
-from movierec_bench.execution.scratch import sweep_scratch
+from movierec_bench.execution.scratch import sockets_in_scratch, sweep_scratch
 from movierec_bench.execution.task_process import (
     Failure,
     Finished,
@@ -292,7 +292,7 @@ def _started(context: Any, task: Task, arguments: tuple[Any, ...]) -> Any:
                 if context.get_start_method() == "forkserver":
                     from multiprocessing.forkserver import ensure_running
 
-                    with without_interrupts():
+                    with without_interrupts(), sockets_in_scratch():
                         ensure_running()
                 process.start()
             return process

@@ -96,7 +96,7 @@ def log_says(place: Path, model: str, text: str) -> bool:
 
 
 def scratch_of(place: Path) -> list[str]:
-    return [path.name for path in (place / "tmp").iterdir() if path.name.startswith("movierec_bench-")]
+    return [path.name for path in (place / "tmp").iterdir() if path.name.startswith(("movierec_bench-", "pymp-"))]
 
 
 def processes_of(place: Path) -> Iterator[int]:
@@ -141,11 +141,28 @@ def test_nothing_is_left_of_a_command_that_a_signal_ends(place: Path, number: in
     running.send_signal(number)
     output, _ = running.communicate(timeout=20)
     assert running.returncode == code, output
-    assert "Traceback" not in output
+    assert "Traceback" not in output, output
     wait_until(lambda: not list(processes_of(place)), seconds=10)
     if number == signal.SIGKILL:
         again = command(place, "--models", "Pop")
         assert again.communicate(timeout=300) and again.returncode == 0
+    assert not scratch_of(place)
+
+
+def test_a_folder_for_temporary_files_may_be_deeper_than_a_sockets_path_may_be_long(place: Path) -> None:
+    (place / "tmp").rename(place / ("deep" * 40))
+    (place / "tmp").symlink_to("deep" * 40)
+    deep = (place / "tmp").resolve()
+    running = subprocess.run(
+        [sys.executable, "-m", "movierec_bench", "run", "--models", "Pop", "--quiet", "--no-track", "--no-refit"],
+        cwd=place,
+        env={**os.environ, "TMPDIR": str(deep)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert running.returncode == 0, running.stdout + running.stderr
     assert not scratch_of(place)
 
 
