@@ -18,7 +18,7 @@ from movierec_bench.data.atomic import read_atomic
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.data.split import make_split, read_split, write_split
 from movierec_bench.evaluation.metrics import per_user, recall_at_k
-from movierec_bench.evaluation.validation import Ranks, Validate
+from movierec_bench.evaluation.validation import validator
 from movierec_bench.ranking.top_k import topk_frame
 from movierec_bench.schema import K
 from movierec_bench.settings.catalog import load_catalog
@@ -60,7 +60,7 @@ def model(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dict[str
         data, split, train, valid = work.read()
     entry = load_catalog()[options["model"]].with_parameters(options.get("parameters", {}))
     users = np.unique(valid.user_ix)[: options.get("users")]
-    validate = _validator(train, valid) if "budget" in options else None
+    validate = validator(split.valid, train, data) if "budget" in options else None
     with tempfile.TemporaryDirectory() as scratch:
         settings = FitSettings(
             options["seed"], Path(scratch), budget=options.get("budget"), epochs=options.get("epochs")
@@ -105,16 +105,6 @@ def _ranked_in_float64(train: Interactions, users: np.ndarray, reg_weight: float
         scores[rows.nonzero()] = -np.inf
         best[first : first + 1000] = np.argsort(-scores, axis=1, kind="stable")[:, :K] + 1
     return best
-
-
-def _validator(train: Interactions, valid: Interactions) -> Validate:
-    users = np.unique(valid.user_ix)
-
-    def validate(model: Ranks) -> float:
-        best = model.rank(train, users, K)
-        return recall_at_k(best.item_ix, best.user_ix, valid.csr, K)
-
-    return validate
 
 
 TASKS = {task.__name__: task for task in (first_load, further_load, converting, model, float64_ease)}

@@ -16,7 +16,7 @@ PACKAGE = Path(movierec_bench.__file__).parent
 
 # DESIGN's first line, as folders and single modules: each may import from its own stage and from earlier ones.
 FLOW = [
-    ["errors", "kernel_cache"],
+    ["errors", "environment", "kernel_cache"],
     ["schema"],
     ["notebook"],
     ["progress_bars"],

@@ -13,6 +13,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Optional
 
+from movierec_bench.environment import restored_environment
 from movierec_bench.errors import ConfigError
 from movierec_bench.runs.opening import package_versions
 
@@ -190,18 +191,14 @@ def _loopback_only() -> Iterator[None]:
     from ray._private import ray_constants
 
     told = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-    before, environment_before = ray_constants.ENABLE_RAY_CLUSTER, {name: os.environ.get(name) for name in told}
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    os.environ.update(told)
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-        for name, value in environment_before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    with restored_environment(*told):
+        ray_constants.ENABLE_RAY_CLUSTER = False
+        os.environ.update(told)
+        try:
+            yield
+        finally:
+            ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def _check_nodes() -> None:

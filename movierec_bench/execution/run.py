@@ -129,7 +129,7 @@ def run(  # noqa: D417  `recorded` hands over the command
     from movierec_bench.ranking.candidate_filters import Filters
 
     entries = select(load_catalog(configs), models)
-    filters = str(Filters.parse(filter))
+    filters = Filters.parse(filter)
     check_positive("--workers", workers)
     check_positive("--budget", budget)
     check_positive("--timeout", timeout)
@@ -161,7 +161,7 @@ def run(  # noqa: D417  `recorded` hands over the command
                 manifest = open_run(here, data, own_rules, seed, fresh, command)
                 del data  # the models' processes read their own
                 lacking = manifest.lacking.split(",")
-                _check_filters(filters, lacking, folder.name)
+                filters.check_data(lacking, folder.name, "leave the filter out")
                 jobs = [
                     make_job(
                         entry.without(lacking),
@@ -171,7 +171,7 @@ def run(  # noqa: D417  `recorded` hands over the command
                         test_fit=rules.test_fit,
                         seed=own_seed,
                         budget=budget,
-                        filters=filters,
+                        filters=str(filters),
                         refit=not no_refit,
                         keep_model=keep_models,
                         device=device,
@@ -231,16 +231,6 @@ def _over_splits(run_folder: RunFolder, boards: Sequence[Board]) -> Board:
         for model, error in {**other.failed_models, **other.not_replaced}.items()
     }
     return replace(board, tracking=first.tracking, not_replaced={**first.not_replaced, **failed})
-
-
-def _check_filters(filters: str, lacking: Sequence[str], dataset: str) -> None:
-    """Raise ConfigError where the data lack what a filter reads."""
-    missing = [what for what in ("dates", "years") if what in lacking]
-    if "future" in filters and missing:
-        raise ConfigError(
-            f"--filter {filters}: {dataset} has no {' and no '.join(missing)}; expected movies with release years and "
-            "rows with dates to tell future movies; leave the filter out"
-        )
 
 
 # -- running ----------------------------------------------------------------------------------

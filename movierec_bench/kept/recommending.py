@@ -177,8 +177,8 @@ class KeptModel:
 
         check_positive("--k", k)
         ranker, data = self.kept.ranker, self.kept.data
-        filters = self.kept.filter if filter is None else "" if filter == NO_FILTER else filter
-        _check_filters(filters, data.lacking, data.name)
+        filters = Filters.parse(self.kept.filter if filter is None else "" if filter == NO_FILTER else filter)
+        filters.check_data(data.lacking, data.name, f"give --filter {NO_FILTER}")
         history: Interactions = (
             self.kept.rows if vocabulary is data.vocabulary else Interactions.from_rows(rows, vocabulary)
         )
@@ -190,7 +190,7 @@ class KeptModel:
                 f"user {unable} has no rows in what {self.name} was trained on; expected users with a history; "
                 "leave them out, or give --items"
             )
-        allowed = Filters.parse(filters).candidates(data.movies, rows, vocabulary)
+        allowed = filters.candidates(data.movies, rows, vocabulary)
         table = topk_frame(ranker.rank(history, users, k, allowed), vocabulary)
         titles = data.movies.set_index(ITEM)[TITLE]
         return Recommendations(self.name, table.assign(**{TITLE: titles.loc[table[ITEM]].to_numpy()}))
@@ -312,12 +312,3 @@ def _times(n: int, latest: int, kind: str) -> Any:
     if kind == DATES:
         return np.arange(latest - n + 1, latest + 1)
     return np.arange(n) if kind == POSITIONS else np.zeros(n, dtype=np.int64)
-
-
-def _check_filters(filters: str, lacking: Sequence[str], dataset: str) -> None:
-    missing = [what for what in ("dates", "years") if what in lacking]
-    if "future" in filters and missing:
-        raise ConfigError(
-            f"--filter {filters}: {dataset} has no {' and no '.join(missing)}; expected movies with release years and "
-            "rows with dates to tell future movies; give --filter none"
-        )

@@ -11,6 +11,7 @@ from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType, ModelType
 from torch import nn
 
+from movierec_bench.data.seen_pairs import is_seen, seen_pairs
 from movierec_bench.recbole_backend.model_contract import EmbeddingModel, ModelConfig, TrainDataset
 
 _FIRST_SIZE = 0.1  # standard deviation of the vectors a fit begins with
@@ -82,8 +83,7 @@ class BlockedRows:
     def __init__(self, rows: Any, weights: np.ndarray) -> None:
         self._user_ix, self._item_ix = rows.user_ix.astype(np.int32), rows.item_ix.astype(np.int32)
         self._weights = weights
-        self._seen = np.zeros((rows.n_users, (rows.n_items + 7) // 8), dtype=np.uint8)  # one bit a pair
-        _mark(self._user_ix, self._item_ix, self._seen)
+        self._seen = seen_pairs(rows)
         self._n_blocks = int(np.clip(rows.n_items // _MOVIES_A_BLOCK, 1, _MOST_BLOCKS))
         cuts = np.searchsorted(rows.indptr, np.linspace(0, len(rows), self._n_blocks + 1)[1:-1])
         self._cuts = np.concatenate([[0], rows.indptr[cuts], [len(rows)]])
@@ -123,12 +123,6 @@ class BlockedRows:
         edges = np.cumsum(self._weights[block])
         places = (np.arange(_SLOTS_A_MOVIE * n_movies) + rng.random()) / (_SLOTS_A_MOVIE * n_movies) * edges[-1]
         return block[np.searchsorted(edges, places, side="right").clip(max=len(block) - 1)].astype(np.int32)
-
-
-@numba.njit(cache=True)
-def _mark(user_ix: np.ndarray, item_ix: np.ndarray, seen: np.ndarray) -> None:
-    for row in range(len(user_ix)):
-        seen[user_ix[row], item_ix[row] >> 3] |= 1 << (item_ix[row] & 7)
 
 
 @numba.njit(cache=True, parallel=True)
@@ -246,7 +240,7 @@ def _draw(
         for _ in range(_REDRAWS):
             state = _next(state)
             other = negatives[_below(len(negatives), state)]
-            if not seen[user, other >> 3] >> (other & 7) & 1:
+            if not is_seen(seen, user, other):
                 triples[steps, 0], triples[steps, 1], triples[steps, 2] = user, item_ix[row], other
                 steps += 1
                 break

@@ -7,6 +7,7 @@ watched. Both look only at the rows a ranking may see. A filter never leaves a u
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
@@ -66,6 +67,21 @@ class Filters:
         if self.unpopular_below is not None:
             parts.append(f"{UNPOPULAR}:{self.unpopular_below}")
         return ",".join(parts)
+
+    def check_data(self, lacking: Sequence[str], dataset: str, way_out: str) -> None:
+        """Raise ConfigError where the data lack what a filter reads.
+
+        Args:
+            lacking: what the data have not, such as "dates" and "years".
+            dataset: the data set's name, for the message.
+            way_out: the next step that the message ends with.
+        """
+        missing = [what for what in ("dates", "years") if what in lacking]
+        if self.future_offset is not None and missing:
+            raise ConfigError(
+                f"--filter {self}: {dataset} has no {' and no '.join(missing)}; expected movies with release years and "
+                f"rows with dates to tell future movies; {way_out}"
+            )
 
     def candidates(self, movies: pd.DataFrame, seen: pd.DataFrame, vocabulary: Vocabulary) -> Optional[Candidates]:
         """The filter as `ranking` applies it; None when nothing is filtered.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
@@ -14,6 +13,7 @@ from recbole.config import Config
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import ModelType, get_model
 
+from movierec_bench.environment import restored_environment
 from movierec_bench.errors import ConfigError
 from movierec_bench.recbole_backend import compat
 from movierec_bench.recbole_backend.settings_read import ReadSettings
@@ -40,13 +40,9 @@ class BenchConfig(Config):
 
     def _init_device(self) -> None:
         asked = self.final_config_dict.get("device")
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         torch.cuda.is_available()  # CUDA looks at the variable once: now, while it holds what the caller set
-        super()._init_device()
-        if visible is None:
-            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-        else:
-            os.environ["CUDA_VISIBLE_DEVICES"] = visible
+        with restored_environment("CUDA_VISIBLE_DEVICES"):
+            super()._init_device()
         if asked is not None:
             self.final_config_dict["device"] = torch.device(asked)
 

@@ -78,8 +78,16 @@ def write_text(path: Path, text: str, durable: bool = False) -> None:
 
 
 def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
-    """Write ``value`` as YAML with sorted keys."""
-    write_text(path, yaml.safe_dump(dict(value), sort_keys=True, allow_unicode=True))
+    """Write ``value`` as YAML with sorted keys, every value written out where it stands."""
+    write_text(path, yaml.dump(dict(value), Dumper=_Dumper, sort_keys=True, allow_unicode=True))
+
+
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper without references (``*name``), which `settings.yaml_files.read_yaml` refuses."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Always: one list that two parameters share is written twice."""
+        return True
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

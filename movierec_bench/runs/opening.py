@@ -12,15 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
-from filelock import FileLock, Timeout
-
 from movierec_bench.data.atomic import AtomicData
 from movierec_bench.data.log_split import BY_USER, check_protocol, split_data
 from movierec_bench.data.replacing import recover_all
 from movierec_bench.data.split import held_out_rows, write_split
-from movierec_bench.errors import ConfigError, DataError
+from movierec_bench.errors import DataError
 from movierec_bench.runs.files import is_temporary, stored_file
 from movierec_bench.runs.folder import RunFolder
+from movierec_bench.runs.locks import locked
 from movierec_bench.runs.publishing import recover
 from movierec_bench.runs.records import RunManifest
 from movierec_bench.schema import USER, PathLike
@@ -72,24 +71,9 @@ def find_dataset(atomic: PathLike, name: Optional[str]) -> Path:
 def only_run(run_folder: RunFolder) -> Iterator[None]:
     """Hold the run folder, whatever links lead to it; a second holder is refused. Freed when the process dies."""
     real = run_folder.path.resolve()
-    lock = FileLock(real.parent / f".{real.name}.lock", timeout=0)
-    try:
-        real.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise ConfigError(
-            f"{run_folder.path} is being written by another command; wait for it to end, or choose another --out"
-        ) from error
-    except (OSError, NotImplementedError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(
-            f"{real.parent} cannot be locked ({reason}); expected a folder that can be written to, on a disk "
-            "that locks files; give permission, or choose another --out"
-        ) from error
-    try:
+    held = f"{run_folder.path} is being written by another command; wait for it to end, or choose another --out"
+    with locked(real.parent / f".{real.name}.lock", 0, held):
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 import pandas as pd
-import yaml
 
-from movierec_bench.errors import DataError
+from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.runs.folder import ModelFolder, RunFolder
 from movierec_bench.runs.pictures import PicturesFolder
 from movierec_bench.runs.records import BUDGET, DONE, RunManifest, Status
 from movierec_bench.schema import MAIN_METRIC
+from movierec_bench.settings.yaml_files import load_yaml
 from movierec_bench.tracking.entries import (
     MODEL,
     Parent,
@@ -125,9 +125,9 @@ class ModelResult(Result):
         values: dict[str, Any] = {key: value for key, value in told.items() if value is not None}
         if path.is_file():
             try:
-                values.update(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-            except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
-                raise DataError(f"{path}: {error}; expected parameters as YAML; have the model redone") from error
+                values.update(load_yaml(path))
+            except ConfigError as error:
+                raise DataError(f"{error}; have the model redone") from error
         return values
 
     def metrics(self, start: int) -> list[Metric]:

@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
-from filelock import FileLock, Timeout
-
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.runs.addresses import is_ambiguous, public_address, without_secrets
 from movierec_bench.runs.folder import RunFolder
+from movierec_bench.runs.locks import locked
 from movierec_bench.runs.records import RunManifest
 from movierec_bench.runs.trials import searched
 from movierec_bench.tracking.answers import SECRET_VARIABLES
@@ -170,17 +169,9 @@ def _artifact_location(run: RunFolder, uri: str) -> Optional[str]:
 @contextmanager
 def _one_at_a_time(run: RunFolder) -> Iterator[None]:
     """Two uploads of one run at once would each send what the other sends."""
-    lock = FileLock(run.path.parent / f".{run.path.name}.upload.lock", timeout=_LOCK_SECONDS)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise ConfigError(
-            f"{run.path} is being uploaded by another process; expected none; wait for it to end and try again"
-        ) from error
-    try:
+    held = f"{run.path} is being uploaded by another process; expected none; wait for it to end and try again"
+    with locked(run.path.parent / f".{run.path.name}.upload.lock", _LOCK_SECONDS, held):
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from recbole.data.interaction import Interaction
 from recbole.utils import InputType
 
 from movierec_bench.data.interactions import Interactions
+from movierec_bench.data.seen_pairs import seen_pairs, which_are_seen
 from movierec_bench.errors import ConfigError
 from movierec_bench.recbole_backend.model_contract import ModelConfig, SequenceDataset
 from movierec_bench.recbole_backend.prefixes import Prefixes
@@ -39,8 +40,7 @@ class NegativeSampler:
     def __init__(self, rows: Interactions, sample_num: int, popularity_power: Optional[float] = None) -> None:
         self.sample_num = sample_num
         self._n_items = rows.n_items
-        self._seen = np.zeros((rows.n_users, (rows.n_items + 7) // 8), dtype=np.uint8)  # one bit a pair
-        np.bitwise_or.at(self._seen, (rows.user_ix, rows.item_ix >> 3), _bit(rows.item_ix))
+        self._seen = seen_pairs(rows)
         self._cumulative = None
         if popularity_power is not None:
             weights = np.bincount(rows.item_ix, minlength=rows.n_items).astype(float) ** popularity_power
@@ -63,21 +63,18 @@ class NegativeSampler:
     def draw(self, user_ix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Int64 [n] item indices, none of them in the training rows of ``user_ix[i]`` (int64 [n])."""
         items = self._propose(len(user_ix), rng)
-        pending = np.flatnonzero(self._is_seen(user_ix, items))
+        pending = np.flatnonzero(which_are_seen(self._seen, user_ix, items))
         for _ in range(_REDRAWS):
             if len(pending) == 0:
                 break
             items[pending] = self._propose(len(pending), rng)
-            pending = pending[self._is_seen(user_ix[pending], items[pending])]
+            pending = pending[which_are_seen(self._seen, user_ix[pending], items[pending])]
         return items
 
     def _propose(self, n: int, rng: np.random.Generator) -> np.ndarray:
         if self._cumulative is None:
             return rng.integers(1, self._n_items, n)
         return np.searchsorted(self._cumulative, rng.random(n), side="right")
-
-    def _is_seen(self, user_ix: np.ndarray, item_ix: np.ndarray) -> np.ndarray:
-        return (self._seen[user_ix, item_ix >> 3] & _bit(item_ix)) != 0
 
 
 class NoBatches:
@@ -211,7 +208,3 @@ def _tile_rows(values: np.ndarray, copies: int) -> np.ndarray:
 
 def _as_interaction(columns: dict[str, np.ndarray]) -> Interaction:
     return Interaction({field: torch.from_numpy(values) for field, values in columns.items()})
-
-
-def _bit(item_ix: np.ndarray) -> np.ndarray:
-    return (1 << (item_ix & 7)).astype(np.uint8)

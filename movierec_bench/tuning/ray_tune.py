@@ -20,6 +20,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from movierec_bench.data.atomic import AtomicData
 from movierec_bench.data.interactions import Interactions
+from movierec_bench.environment import restored_environment
 from movierec_bench.execution.processes import limit_threads
 from movierec_bench.execution.scratch import scratch_folder, sweep_scratch
 from movierec_bench.runs.files import write_text
@@ -306,17 +307,12 @@ def _number(trial: Any) -> int:
 @contextmanager
 def _ray_settings() -> Iterator[None]:
     """Ray Tune's environment variables for the block, and its chatter off: the trials' records say the same."""
-    before = {name: os.environ.get(name) for name in _RAY_SETTINGS}
     chatter = logging.getLogger("ray.tune")
     level = chatter.level
-    os.environ.update(_RAY_SETTINGS)
-    chatter.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        chatter.setLevel(level)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    with restored_environment(*_RAY_SETTINGS):
+        os.environ.update(_RAY_SETTINGS)
+        chatter.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            chatter.setLevel(level)

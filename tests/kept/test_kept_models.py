@@ -222,7 +222,7 @@ def test_string_ids_and_no_times(tmp_path: Path) -> None:
     assert ease.recommend(users="u7").table["user"].tolist() == ["u7"] * 10
     stranger = ease.recommend(items="film 01,film 02").table
     assert len(stranger) == 10 and not set(stranger["item"]) & {"film 01", "film 02"}
-    with pytest.raises(ConfigError, match="--filter future: shop has no dates and no years"):
+    with pytest.raises(ConfigError, match="--filter future:1: shop has no dates and no years"):
         ease.recommend(users="u7", filter="future")
 
 

@@ -25,6 +25,7 @@ from movierec_bench.runs.files import replacing, write_csv, write_parquet, write
 from movierec_bench.runs.folder import ModelFolder, RunFolder
 from movierec_bench.runs.records import STATES, STATUS_METRICS, Fingerprint, RunManifest, Seconds, Status, StoredFile
 from movierec_bench.schema import ITEM, METRICS, RANK, SCORE, USER
+from movierec_bench.settings.yaml_files import load_yaml
 
 DONE = Status(
     model="EASE",
@@ -152,6 +153,12 @@ def test_yaml_reads_back_equal(tmp_path: Path) -> None:
     params = {"reg_weight": 500.0, "layers": [600, 200], "title": "Amélie: null", "none": None}
     write_yaml(tmp_path / "params.yaml", params)
     assert yaml.safe_load((tmp_path / "params.yaml").read_text(encoding="utf-8")) == params
+
+
+def test_what_is_written_twice_is_written_out_so_that_our_reader_takes_it(tmp_path: Path) -> None:
+    layers = [64, 32]
+    write_yaml(tmp_path / "params.yaml", {"encoder": layers, "decoder": layers})
+    assert load_yaml(tmp_path / "params.yaml") == {"encoder": layers, "decoder": layers}
 
 
 def test_a_ranking_is_stored_small_and_reads_back_equal(tmp_path: Path) -> None:

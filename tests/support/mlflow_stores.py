@@ -6,11 +6,24 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Optional
 
+from movierec_bench.data.atomic import write_atomic
+from movierec_bench.execution.run import run
+from movierec_bench.runs.files import write_text, write_yaml
+from movierec_bench.runs.folder import RunFolder
+from movierec_bench.runs.records import FAILED, SKIPPED, Seconds, Status
 from movierec_bench.tracking.answers import ANSWER
-from movierec_bench.tracking.entries import PARENT, RUN_ID
+from movierec_bench.tracking.entries import MODEL, PARENT, RUN_ID
+from support.mix_runs import write_run
+from support.planted import planted_competition
+
+BPR = (
+    "catalog: {family: general, source: recbole, trainer: epochs, batches: interactions, history: none}\n"
+    "epochs: 3\nembedding_size: 8\n"
+)
 
 
 class Store:
@@ -67,6 +80,36 @@ class Store:
             )
             for found in self.search() + self.search(deleted=True)
         }
+
+
+def store_of(folder: RunFolder, uri: Optional[str] = None) -> Store:
+    return Store(uri or f"sqlite:///{folder.path.parent / 'mlflow.db'}", folder.read_manifest().run_id, MODEL)
+
+
+def made_up(folder: Path) -> RunFolder:
+    """A finished run: four models, one of them with epochs and a submission, one failed and one skipped."""
+    there = write_run(folder, users=60)
+    even = there.model("Even")
+    write_text(even.epochs, "epoch,train_loss,valid_recall@10,seconds\n1,0.5,,2.0\n2,0.25,0.125,1.5\n")
+    write_yaml(even.params, {"layers": [64, 32], "search": {"depth": 3}, "note": "x" * 900, "weight@2": None})
+    even.write_status(replace(even.read_status(), seconds=Seconds(load=1.0, fit=4.0), epochs=2, best_epoch=2))
+    write_text(even.log, "trained\n")
+    write_text(there.submission("Even"), "user,item\n100,10\n")
+    there.model("Broken").write_status(Status("Broken", FAILED, "general", "ours", error="in fit: ValueError: odd"))
+    there.model("Absent").write_status(Status("Absent", SKIPPED, "tree", "ours", error="needs a package"))
+    write_text(there.leaderboard("csv"), "place,model\n1,Even\n")
+    return there
+
+
+def bench(folder: Path, models: str, **changes: Any) -> Any:
+    """A benchmark of the planted data below ``folder``, with a small BPR."""
+    configs = folder / "configs" / "models"
+    if not configs.is_dir():
+        configs.mkdir(parents=True)
+        (configs / "BPR.yaml").write_text(BPR)
+        write_atomic(planted_competition(), folder / "atomic", "planted")
+    settings = {"atomic": folder / "atomic", "out": folder / "runs", "configs": folder / "configs", "quiet": True}
+    return run(models=models, **{**settings, **changes})
 
 
 def told_uploader(run: Path, uri: str, lines: bytes) -> list[list[str]]:

@@ -24,12 +24,6 @@ EPOCHS = [EpochRecord(number, 1 / number, 0.1 * number, 0.5) for number in (1, 2
 LOSS = "train_loss"
 
 
-@pytest.fixture(autouse=True)
-def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MOVIEREC_BENCH_TRACK", "1")
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-
-
 @pytest.fixture
 def there(tmp_path: Path) -> RunFolder:
     """A run in which the model Late has still to train, with its store: two processes cannot both set one up."""

@@ -39,12 +39,6 @@ BPR = [
 EASE = [Trial(0, "done", {"reg_weight": 500.0}, "eee", recall=0.5, seconds=1.0)]
 
 
-@pytest.fixture(autouse=True)
-def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MOVIEREC_BENCH_TRACK", "1")
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-
-
 def write_search(there: RunFolder, model: str, trials: Sequence[Trial]) -> TrialFolder:
     folder = TrialFolder.of(there, model)
     for trial in trials:
