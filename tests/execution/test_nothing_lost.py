@@ -422,7 +422,7 @@ def test_a_disk_without_locks_is_told(tmp_path: Path, error: OSError, monkeypatc
     def refuse(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("movierec_bench.runs.opening.FileLock.acquire", refuse)
+    monkeypatch.setattr("movierec_bench.runs.locks.FileLock.acquire", refuse)
     atomic(tmp_path)
     with pytest.raises(ConfigError, match=f"cannot be locked .{error.strerror}"):
         go(tmp_path, "Pop")

@@ -197,6 +197,15 @@ def test_two_uploads_at_once_are_refused(tracked: RunFolder, monkeypatch: pytest
         upload(tracked, "sqlite:///never_opened.db")
 
 
+def test_a_disk_without_locks_is_told(tracked: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    with pytest.raises(ConfigError, match=r"cannot be locked .No locks available"):
+        upload(tracked, "sqlite:///never_opened.db")
+
+
 def test_a_damaged_model_leaves_the_others(tmp_path: Path, database: str) -> None:
     there = write_run(tmp_path, {"Even": ORACLES["Even"], "Odd": ORACLES["Odd"], "Weak": ORACLES["Weak"]}, users=30)
     write_text(there.model("Even").status, "{")
