@@ -53,9 +53,9 @@ def compare(run: RunFolder, data: str, seed: int, atomic: Path) -> dict[str, obj
     rules = {rule_text(rule): rule for rule in AUTO_RULES}
     best_rule = rules[max(rules, key=lambda name: search["candidates"][name])]
     users, validation = read_validation(run, members, read_data(run, atomic).vocabulary, 10_000, seed, with_scores=True)
-    trial = cross_validate(validation, best_rule, folds_of(len(users), 5, seed), 20)
+    judged = cross_validate(validation, best_rule, folds_of(len(users), 5, seed), 20)
     options = {"depth": best_rule.depth, **({"rrf_k": best_rule.rrf_k} if best_rule.name == "rrf" else {})}
-    whole = _mix(run, atomic, best_rule.name, name="whole", models=members, weights=list(trial.weights), **options)
+    whole = _mix(run, atomic, best_rule.name, name="whole", models=members, weights=list(judged.weights), **options)
     single = members[int(np.argmax(recalls(validation).mean(axis=1)))]
     return {
         "data": data,

@@ -253,13 +253,13 @@ def _searched(choice: Choice) -> Recipe:
     )
     fold = choice.folds(len(users))
     steps = positive("steps", choice.options.get("steps", STEPS))
-    trials = []
+    judged = []
     from movierec_bench.progress_bars import track  # imports rich, a tenth of a second, which only a search needs
 
     for rule in track(AUTO_RULES, "rules"):
-        trials.append(cross_validate(validation, rule, fold, steps))
-        logger.info("%s: validation %s %.4f out of fold", rule_text(rule), MAIN_METRIC, trials[-1].recall)
-    candidates = [Candidate(rule_text(trial.rule), trial.per_user) for trial in trials]
+        judged.append(cross_validate(validation, rule, fold, steps))
+        logger.info("%s: validation %s %.4f out of fold", rule_text(rule), MAIN_METRIC, judged[-1].recall)
+    candidates = [Candidate(rule_text(each.rule), each.per_user) for each in judged]
     settings = choice.stack()
     if len(users) <= STACK_USERS and len(choice.members) > 1:  # of more users, a stack sees others than the rules do
         _, _, pairs, held = training_pairs(choice.run, choice.data, choice.members, settings)
@@ -270,9 +270,9 @@ def _searched(choice: Choice) -> Recipe:
     recall = recalls(validation)
     found = settle(candidates, left_out_single(recall, fold), fold)
     notes = _notes(choice, len(users), fold, found, steps=steps, candidates=candidates)
-    if found.chosen >= len(trials) and found.share > 0:  # a learner weighs the best single model by itself
+    if found.chosen >= len(judged) and found.share > 0:  # a learner weighs the best single model by itself
         return _stack_recipe(choice, settings, {**notes, "share_of_mix": 1.0})
-    chosen = trials[min(found.chosen, len(trials) - 1)]
+    chosen = judged[min(found.chosen, len(judged) - 1)]
     single = int(np.argmax(recall.mean(axis=1).round(12)))
     return _weighted(choice, chosen.rule, shrunk(chosen.weights, single, found.share), notes)
 

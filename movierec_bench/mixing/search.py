@@ -120,15 +120,15 @@ class Objective:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """How well one rule does with the models that a greedy search mixes.
+class JudgedRule:
+    """A rule with the weights that greedy searches find under it, and what they score on validation rows.
 
     Args:
         rule: the rule.
-        weights: the weights, one a model, of the mix that it comes to.
-        recall: mean Recall@10 of users that the mix judging them was not chosen on.
-        single_recall: the same of single models.
-        per_user: float64 [U], each of the former.
+        weights: one a model, of the mix that is made.
+        recall: mean out-of-fold Recall@10 of the mixes: each user is scored by a mix that it had no part in choosing.
+        single_recall: the same of the single models that the searches begin with.
+        per_user: float64 [U], the out-of-fold Recall@10 of each user, by the better of both.
     """
 
     rule: Rule
@@ -218,12 +218,13 @@ def without_idle(objective: Objective, weights: Weights, users: np.ndarray) -> W
     return weights
 
 
-def cross_validate(validation: Validation, rule: Rule, fold: np.ndarray, steps: int) -> Trial:
-    """The mix that greedy searches under ``rule`` come to, judged on users they were not chosen on.
+def cross_validate(validation: Validation, rule: Rule, fold: np.ndarray, steps: int) -> JudgedRule:
+    """The mix that greedy searches under ``rule`` find, scored on users that they were not chosen on.
 
-    For each fold a greedy search runs on the other folds and keeps its best mix; the weights of all of these are
-    added up. To mix as many models as served the users left out best was tried, and did worse on users that neither
-    had seen: one more thing to be lucky in. Should the mixes not beat the folds' single best models, these are mixed.
+    For each fold a greedy search runs on the users of the other folds and keeps its best mix; the weights of these
+    mixes are added up. Where they do not beat the best single models of the same searches out of fold, those are
+    added up instead. To stop each search where it served the left-out users best was tried, too: it did worse on
+    users that neither had seen.
 
     Args:
         validation: what to choose and judge on.
@@ -242,12 +243,7 @@ def cross_validate(validation: Validation, rule: Rule, fold: np.ndarray, steps: 
     per_user = left_out_recall if recall > single_recall else single_left_out
     total = tuple(float(weight) for weight in np.sum([mix.weights for mix in chosen], axis=0))
     weights = without_idle(objective, total, np.ones(validation.n_users, dtype=bool))
-    return Trial(rule, weights, max(recall, single_recall), single_recall, per_user)
-
-
-def best_trial(trials: Sequence[Trial]) -> Trial:
-    """The trial with the highest recall; the first of equal ones."""
-    return max(trials, key=lambda trial: trial.recall)
+    return JudgedRule(rule, weights, max(recall, single_recall), single_recall, per_user)
 
 
 def left_out_recall(find: Callable[[np.ndarray], Weights], objective: Objective, fold: np.ndarray) -> np.ndarray:

@@ -53,6 +53,9 @@ else:
     _STAY_HERE = {}
 
 
+RayTrial = Any  # Ray Tune's own record of a trial, which runs one `Trial` of ours; Ray hands it on as ``trial``
+
+
 @dataclass(frozen=True)
 class SearchRows:
     """What trials train on and are measured on. The test rows are in none of it.
@@ -228,7 +231,7 @@ class _Scheduler(ASHAScheduler):
             stop_last_trials=False,
         )
 
-    def on_trial_result(self, trial_runner: Any, trial: Any, result: dict[str, Any]) -> str:
+    def on_trial_result(self, trial_runner: Any, trial: RayTrial, result: dict[str, Any]) -> str:
         decision = super().on_trial_result(trial_runner, trial, result)
         must_go_on = "end" in result or trial.config["trial"]["number"] == DEFAULT
         return TrialScheduler.CONTINUE if must_go_on else decision
@@ -253,7 +256,7 @@ class _Running:
 
 
 class _Recorder(tune.Callback):
-    """Makes a `Trial` of what Ray Tune tells about one."""
+    """Writes down what Ray Tune tells of its own trials as `Trial` records, one each."""
 
     def __init__(self, wanted: Mapping[int, Trial], folder: TrialFolder, on_trial: Callable[[Trial], None]) -> None:
         self._wanted = wanted
@@ -261,12 +264,12 @@ class _Recorder(tune.Callback):
         self._on_trial = on_trial
         self._running: dict[int, _Running] = {}
 
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         self._running[_number(trial)] = _Running(time.perf_counter())
         self._folder.log(_number(trial)).unlink(missing_ok=True)
 
     def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+        self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any
     ) -> None:
         running = self._running[_number(trial)]
         running.recall = result["recall"]
@@ -274,7 +277,7 @@ class _Recorder(tune.Callback):
         if "record" in result:
             running.epochs.append(EpochRecord(**result["record"]))
 
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         running = self._running[_number(trial)]
         if running.end is None:
             self._over(trial, STOPPED)
@@ -283,10 +286,10 @@ class _Recorder(tune.Callback):
             write_text(self._folder.log(_number(trial)), running.end["traceback"])
         self._over(trial, running.end["state"], running.end["error"])
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         self._over(trial, FAILED, "its process ended before the trial did (out of memory, killed, or its machine died)")
 
-    def _over(self, trial: Any, state: str, error: Optional[str] = None) -> None:
+    def _over(self, trial: RayTrial, state: str, error: Optional[str] = None) -> None:
         running = self._running.pop(_number(trial), _Running(time.perf_counter()))
         self._on_trial(
             replace(
@@ -300,7 +303,8 @@ class _Recorder(tune.Callback):
         )
 
 
-def _number(trial: Any) -> int:
+def _number(trial: RayTrial) -> int:
+    """The number of the `Trial` that Ray's trial runs."""
     return int(trial.config["trial"]["number"])
 
 
