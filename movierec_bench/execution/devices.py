@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Optional
 
+from movierec_bench.environment import restored_environment
 from movierec_bench.errors import ConfigError
 
 _KNOWN = re.compile(r"cpu|cuda(:\d+)?|mps")
@@ -54,17 +55,11 @@ def devices_here() -> dict[str, str]:
 
 @contextmanager
 def every_gpu_visible() -> Iterator[None]:
-    """Let what a Ray that starts in this block runs see every GPU, not those alone that Ray would give it."""
+    """Let the processes of a Ray that is started in this block see every GPU, not only those Ray would assign them."""
     switch = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
-    before = os.environ.get(switch)
-    os.environ[switch] = "1"
-    try:
+    with restored_environment(switch):
+        os.environ[switch] = "1"
         yield
-    finally:
-        if before is None:
-            del os.environ[switch]
-        else:
-            os.environ[switch] = before
 
 
 def refuse(device: Optional[str], workers: int, here: Mapping[str, str]) -> None:
