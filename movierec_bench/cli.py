@@ -45,7 +45,7 @@ COMMANDS = {
 
 
 def build_app(used: Collection[str]) -> typer.Typer:
-    """Make the app of all commands, in which those of ``used`` work; of the others there is their line in ``--help``.
+    """Make the command-line app, in which the commands of ``used`` work; the others are lines of ``--help``.
 
     What a command needs is imported with it, which can take seconds.
     """
@@ -112,7 +112,7 @@ def _leave(code: int) -> NoReturn:
 
 
 def _typed() -> list[str]:
-    """What was typed behind the program's name; for a shell that asks how it could go on, what there is so far."""
+    """The words typed after the program's name; while a shell completes a line, those typed so far."""
     so_far = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS")
     return so_far.split()[1:] if so_far else sys.argv[1:]
 

@@ -19,7 +19,7 @@ class BenchError(Exception):
 
 
 class DataError(BenchError):
-    """The input data are not what the competition's format promises."""
+    """The input data, or a file that this library wrote, are not what their format promises."""
 
 
 class ConfigError(BenchError):
@@ -46,11 +46,11 @@ def system_error(error: OSError) -> ConfigError:
 
 
 def readable(text: str, most: int) -> str:
-    """A text that a terminal can be given: control characters spelled out, the middle of a long one left out.
+    """A text that is safe to print: control characters spelled out, the middle of a long one left out.
 
     Args:
         text: any text, maybe of a stranger's file.
-        most: characters of the result, half of them from the beginning; what has no more is not changed again.
+        most: characters of the result; of a longer text it keeps half from the beginning and half from the end.
     """
     left_out = max(0, len(text) - 2 * most)
     if left_out:
@@ -63,13 +63,13 @@ def readable(text: str, most: int) -> str:
 
 
 def _commands(character: str) -> bool:
-    """Whether it may do something to a terminal or a page, rather than stand there."""
+    """Whether the character may command a terminal or a page instead of being shown."""
     category = unicodedata.category(character)
     return (category[0] == "C" and character not in "\n\t") or category in ("Zl", "Zp")
 
 
 def did_you_mean(found: object, known: Iterable[str]) -> str:
-    """'did you mean A or B?' of the known names that are like ``found``, whatever the case; empty when none is."""
+    """'did you mean A or B?', with the known names most like ``found``, ignoring case; empty when none is like it."""
     by_lower = {name.lower(): name for name in known}
     close = difflib.get_close_matches(str(found).lower(), by_lower, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(by_lower[name] for name in close)}?" if close else ""

@@ -1,4 +1,4 @@
-"""Names, id types, errors and small records that every stage shares.
+"""Names of columns, metrics and families, and small records that every stage shares.
 
 This module imports nothing of ours. Column names are written here once; every other module
 refers to these constants.

@@ -38,7 +38,7 @@ def flush_output() -> None:
 
 
 def discard_output() -> None:
-    """Have nobody get what is still to be printed: whoever read it has gone, or the disk is full."""
+    """Throw away what is still to be printed: its reader has gone, or the disk is full."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, sys.stdout.fileno())
     os.close(devnull)
@@ -51,5 +51,5 @@ class _Console(Console):
             yield segment if segment.control else Segment(readable(segment.text, sys.maxsize), segment.style)
 
     def on_broken_pipe(self) -> None:
-        """Whoever read, such as `head`, has had enough; the exit code still says how the command went."""
+        """Print no more, as the reader, such as `head`, has closed the pipe; the exit code stays the command's."""
         discard_output()

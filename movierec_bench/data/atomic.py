@@ -60,7 +60,7 @@ __all__ = [
 
 
 MANIFEST = "manifest.json"
-# Of the files and the manifest: a competition's, and any other data's, which a reader of the first would misread.
+# The manifest's format: 1 for a competition's data, 2 for any other, which a reader of format 1 would misread.
 FORMAT, ANY_LOG = 1, 2
 
 _NAME = re.compile(r"\w[\w.-]*")
@@ -246,7 +246,7 @@ def _read_manifest(folder: Path, name: str, hashes: Mapping[str, str]) -> dict[s
 
 
 def _hash_files(folder: Path, name: str) -> dict[str, str]:
-    """Sha256 of every atomic file that is there, by suffix."""
+    """SHA-256 of every atomic file that is there, by suffix."""
     paths = {suffix: folder / f"{name}.{suffix}" for suffix in SUFFIXES}
     return {suffix: _sha256(path) for suffix, path in paths.items() if path.is_file()}
 

@@ -50,7 +50,7 @@ class _Wishes:
 
 @dataclass(frozen=True)
 class _Read:
-    """Rows, what is known of the movies, and how both were read."""
+    """What was read: rows, what is known of the movies, and how both were read."""
 
     log: Log
     kind: str
@@ -82,8 +82,8 @@ def convert(
         columns: ``user=NAME,item=NAME,time=NAME,rating=NAME`` or a mapping, where the names are not the usual ones;
             places from 1 in a file without column names; an empty name for a column not to be read.
         min_rating: drop rows rated lower.
-        min_rows: drop users with fewer rows, and repeat both until every user and movie has enough.
-        min_item_rows: drop movies with fewer rows, likewise.
+        min_rows: drop users with fewer rows; repeated, with ``min_item_rows``, until every user and movie has enough.
+        min_item_rows: drop movies with fewer rows; repeated likewise.
         train: the training rows of data that come split, in the place of ``data``; any of its formats.
         valid: their validation rows; without it a run draws some from the training rows.
         test: their test rows.

@@ -57,7 +57,7 @@ class IdColumn:
 
     @property
     def arrow_type(self) -> pa.DataType:
-        """Each id once, and numbers."""
+        """Text by dictionary: each id once, and its number in every row."""
         return pa.dictionary(pa.int32(), pa.string())
 
     def parse(self, text: str, where: str) -> str:
@@ -110,7 +110,7 @@ class DateColumn:
 
     Attributes:
         heading: the column's name in the file.
-        zoned: the dates name their distance from UTC; those that do not are UTC.
+        zoned: whether the dates name their offset from UTC; dates that do not are taken for UTC.
         label: the column's name in messages.
     """
 
@@ -150,7 +150,7 @@ class DateColumn:
 
 
 def _distance(text: Optional[str]) -> str:
-    """A distance from UTC as every Python's ``fromisoformat`` reads it."""
+    """An offset from UTC, written so that ``fromisoformat`` of every Python reads it."""
     if text in (None, "Z"):
         return "+00:00"
     digits = str(text)[1:].replace(":", "").ljust(4, "0")

@@ -35,8 +35,8 @@ class Job:
         entry: the catalogued model.
         dataset: folder of the atomic files.
         run: folder of the run.
-        data_hash: that of the data the run rests on.
-        protocol_hash: that of the run's protocol.
+        data_hash: hash of the data that the run rests on.
+        protocol_hash: hash of the run's protocol.
         test_fit: the rows of the fit that ranks for the test, one of ``protocol.TEST_FITS``.
         seed: seed of everything random in the model.
         budget: seconds of training each fit gets; None: no limit.
@@ -44,12 +44,12 @@ class Job:
         refit: whether to train again on every row and submit.
         keep_model: whether the refitted model itself is stored.
         device: where PyTorch trains; None: a GPU if there is one.
-        code_hash: of the model's own source.
+        code_hash: hash of the model's own source.
         only: the users it is trained on and ranks; None: everybody.
         kept: the status of a fit that stands, so that only the refit is due; None: start afresh.
-        kept_staged: whether that fit is the staged one of a command that was killed.
-        ends_at: when the whole command is to end, seconds since 1970; None: whenever it does.
-        turns: how many models share the time from this one's turn on, itself included, for each that runs at once.
+        kept_staged: whether that fit lies in the staged folder, left by a command that was killed.
+        ends_at: when the whole command is to end, seconds since 1970; None: no limit.
+        turns: how many models, this one included, each worker has still to train in the time that is left at its turn.
     """
 
     entry: ModelEntry
@@ -82,7 +82,7 @@ class Job:
         return self.folder.staged
 
     def seconds_a_fit(self, now: float) -> Optional[float]:
-        """Seconds of training each fit may take: the budget, or less where the model's share of the time left is less.
+        """Seconds of training that each fit may take: the budget, or the model's share of the time left if less.
 
         Args:
             now: seconds since 1970.
@@ -204,9 +204,9 @@ def _other_budget(job: Job, status: Status) -> bool:
 
 
 def in_turn(jobs: Sequence[Job], workers: int) -> list[Job]:
-    """Jobs that have a time to end by: the cheap ones first, each told how many share what is left at its turn.
+    """Jobs of a command with a time limit: the cheap ones first, each told how many share the time left at its turn.
 
-    Rules, then closed forms, then models that train by epochs; of a kind those that took least in this folder before.
+    Rules come first, then closed forms, then models that train by epochs; of each kind, those that took least before.
     """
     ordered = sorted(jobs, key=lambda job: (_dearness(job), _seconds_before(job)))
     by_epochs = sum(job.entry.trainer == "epochs" for job in ordered)

@@ -133,12 +133,12 @@ def _files_that_stay(job: Job) -> dict[str, StoredFile]:
 
 
 def _same_stages(job: Job, status: Status) -> ModelEntry:
-    """The model as its fit had it: as many epochs of each stage, and what was chosen on the validation rows."""
+    """The entry with what the validated fit settled: epochs of each stage, and parameters chosen on validation rows."""
     return job.entry.with_parameters({**status.stage_epochs, **status.chosen})
 
 
 def _same_epochs(settings: FitSettings, status: Status) -> FitSettings:
-    """The settings of a fit without validation: as many epochs as were best."""
+    """The settings of a fit without validation, which runs as many epochs as were best with it."""
     return replace(settings, epochs=status.best_epoch)
 
 
@@ -156,7 +156,7 @@ def peak_rss_mb() -> float:
 
 
 class _Clock:
-    """Measures the phases of a model and announces them; a phase that comes twice is counted together."""
+    """Measures the phases of a model and announces them; the seconds of a phase that comes twice are added up."""
 
     def __init__(self, send: Send, kept: Optional[Status]) -> None:
         self._send = send

@@ -57,7 +57,7 @@ class Task:
     Attributes:
         name: what progress and messages call it.
         argument: what ``work`` is given; must be picklable.
-        log: file that receives all the process prints and logs, of very much the beginning and the end.
+        log: file for all that the process prints and logs; of very much it keeps the beginning and the end.
     """
 
     name: str
@@ -134,8 +134,8 @@ def run_tasks(
 class _Running:
     """A task's process.
 
-    A process counts by what it has sent. How it ended is asked only where it has not sent that its work is done or
-    why it failed: the end of a process is hidden when the process that forks the others has been killed.
+    What a process has sent decides: that its work is done, or why it failed. Its exit code is asked for only where it
+    has sent neither, since that is lost when the process that forks the others has been killed.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class _Running:
         return min(self._kill_at or self._deadline or float("inf"), time.monotonic() + _HEED_SECONDS)
 
     def receive(self) -> Any:
-        """The next message if one has come, else None. A process that ends while it sends one has ended."""
+        """The next message if one has come, else None. A message that a dying process has sent only in part is none."""
         if self._closed or not self._poll():
             return None
         try:
@@ -236,7 +236,7 @@ class _Running:
         self._signal(kill=True)
 
     def _signal(self, kill: bool) -> None:
-        """Through psutil, which knows a process also when multiprocessing has lost sight of it."""
+        """Send a signal through psutil, which finds the process even when multiprocessing has lost sight of it."""
         if self._identity is None:
             return
         with suppress(psutil.NoSuchProcess):
@@ -267,7 +267,7 @@ def _seconds_left(timeout: Optional[float], until: Optional[float]) -> Optional[
 
 
 def _ready(running: Sequence[_Running]) -> list[_Running]:
-    """Those that have something to tell, after waiting for it; none where a moment has come to look at the clock."""
+    """Wait for messages: those that have one; none where it is time to look at the clock."""
     if not running:
         return []
     seconds = min(item.next_moment() for item in running) - time.monotonic()

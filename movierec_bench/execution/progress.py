@@ -78,7 +78,7 @@ class LogLines:
 
 
 class Bars:
-    """Bars for who watches: all models, and each running one with its phase, epoch and best so far.
+    """Progress bars: one of all models, and one of each running model with its phase, epoch and best Recall@10 so far.
 
     The time left is that of the models still to come, at the pace of those that are over.
     """
@@ -126,7 +126,7 @@ class Bars:
 
 
 def listener(models: int, quiet: bool) -> Listener:
-    """Bars where they are watched, log lines otherwise or when ``quiet``, which a notebook does not print."""
+    """Bars on a terminal or in a notebook; else, or when ``quiet``, log lines (which a notebook does not print)."""
     if watched(quiet):
         return Bars(models)
     return LogLines(models, logging.DEBUG if in_notebook() else logging.INFO)

@@ -122,8 +122,7 @@ def run(  # noqa: D417  `recorded` hands over the command
 
     Raises:
         ConfigError: an unknown model, flag value or YAML key; a device that is not there; another run is using the
-            folder; or no cluster
-            answers, or one of its nodes has other versions than this machine.
+            folder; no cluster answers, or one of its nodes has other versions than this machine.
         DataError: no such data set, or the folder holds a run of other data or another protocol.
     """
     from movierec_bench.ranking.candidate_filters import Filters

@@ -1,4 +1,4 @@
-"""What a task's own process does: its work, with its output in a log, and not a moment longer than its parent."""
+"""A task's own process: it does the work with its output in a log, and ends when its parent does."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def describe(error: BaseException) -> str:
 
 
 def _end_with_parent() -> None:
-    """A process whose parent was killed must not go on alone."""
+    """End this process when its parent has been killed."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -138,7 +138,7 @@ def limit_threads(threads: int) -> None:
 
 @contextmanager
 def without_interrupts() -> Iterator[None]:
-    """Start no process in this block that Ctrl-C could reach; it is heeded after the block."""
+    """Start processes in this block that Ctrl-C does not reach; one pressed meanwhile takes effect after the block."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

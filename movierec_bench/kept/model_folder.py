@@ -85,7 +85,7 @@ def read_kept(folder: Path, changes: Optional[Mapping[str, Any]] = None) -> Kept
 
     Args:
         folder: a kept model's folder.
-        changes: parameters to have other values, which only change how it ranks.
+        changes: parameters to give other values, only such as change how the model ranks.
 
     Raises:
         DataError: a file of the folder is missing or damaged.
@@ -148,7 +148,7 @@ def _read_description(path: Path) -> dict[str, Any]:
 
 
 def _data_state(data: AtomicData, rows: Interactions) -> dict[str, Any]:
-    """Rows by user and time, the smaller the better: lengths of histories, movies, and steps from time to time."""
+    """The rows in few bytes: the lengths of the histories, their movies, and the steps from one time to the next."""
     movies = data.movies.set_index(ITEM).loc[data.vocabulary.items].reset_index()
     columns = {name: movies[name].tolist() for name in movies.columns if name not in (ITEM, YEAR)}
     return {

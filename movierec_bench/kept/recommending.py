@@ -109,7 +109,7 @@ class KeptModel:
             users: ids of the data, comma-separated or a sequence; ``all`` for everybody.
             items: what a person has watched, in this order: ids of the data, comma-separated or a sequence.
             k: movies a user.
-            filter: as of `run`; None: as in the model's run; ``none``: no filter.
+            filter: drops candidates, as in `run`. None: the filter of the model's run; ``none``: no filter.
 
         Raises:
             ConfigError: not exactly one of ``users`` and ``items``, or a filter that these data cannot have.
@@ -143,7 +143,7 @@ class KeptModel:
         Args:
             histories: what each person has watched, in this order; see `recommend`.
             k: movies a person.
-            filter: as of `recommend`.
+            filter: as in `recommend`.
 
         Raises:
             ConfigError: a filter that these data cannot have.

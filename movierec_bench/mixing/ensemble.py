@@ -59,23 +59,23 @@ def ensemble(
 ) -> Union[Mix, FileMix]:
     """Mix stored rankings of a run's models, without training; the mix joins the run and its board.
 
-    Everything that is chosen is chosen on validation rows; the test rows are first read when the recipe stands. Where
+    Everything that is chosen is chosen on validation rows; the test rows are read once the recipe is fixed. Where
     the run has several splits (``run --split-seeds``), the same is searched for and mixed in each of them. With
     ``files``, submissions from anywhere are mixed instead, into one more submission.
 
     Args:
         run: a run's folder, such as ``runs/ml-100k``. With ``files`` it may be left out.
         method: ``vote``, ``linear``, ``tail``, ``log2``, ``rrf``, ``zscore``, ``minmax``: that rule (see
-            ``mixing.Rule``); ``concat``: the first movies of one model, then of the next; ``route``: each
+            docs/how-to/mix.md); ``concat``: the first movies of one model, then of the next; ``route``: each
             segment's users get one model's ranking; ``stack``: a learner fitted on validation rows, over ranks, scores,
             agreement, popularity and tastes; ``fit``, ``greedy``: weights found on validation rows, by
             coordinate ascent or forward selection; ``auto``: members, weights and rule, or a stack, found there in
             folds and shrunk towards the best single model by as much as the gain might be luck. None: auto.
         models: names and groups, as in ``run``; mixes of the run by name, too. None: every finished model.
-        name: the mix's own; one of that name is replaced. None: the method.
+        name: name of the mix; an earlier mix of that name is replaced. None: the method.
         weights: one a model, in the order of the models, or ``Model=weight``. None: 1 each.
         rule: the rule that ``fit`` and ``greedy`` find weights for, and by which ``files`` are mixed. None: linear.
-        depth: ranks that count. None: what suits the rule (``mixing.DEPTHS``).
+        depth: ranks that count. None: what suits the rule, such as 20 for linear.
         rrf_k: the constant of ``rrf``. None: 60.
         firsts: for ``concat``, how many movies each model gives before the next one's turn; models without
             a number fill what is left. None: equal shares of ten.
@@ -86,7 +86,7 @@ def ensemble(
         judges: for ``route`` by ``good``, the models that tell good users from bad. None: the best four.
         folds: for ``auto``, ``fit`` and ``greedy``, folds of the users. None: 5.
         steps: for ``auto`` and ``greedy``, the most models to add. None: 20.
-        seed: of the folds and of the draw of users. None: the run's.
+        seed: seed of the folds and of the draw of users. None: the run's.
         recipe: a ``params.yaml`` of a mix of this run: make that mix again, byte for byte.
         atomic: folder that holds the data set's folder. None: the run's own.
         configs: a user's own configuration folder, whose models may name groups.

@@ -1,8 +1,8 @@
-"""The compiled loops behind ``mixing``: they fill arrays that their callers made, for some of the users.
+"""The compiled loops behind ``rules``: they fill arrays that their callers made, for some of the users.
 
 Each call has arrays by movie of its own, so that calls for different users may run in different threads.
 Between two users these arrays are all 0; a rank of 0 marks a movie that no model has listed. Shapes are
-those of ``mixing``.
+those of ``rules``.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class Maker:
         return topk
 
     def _mixed(self, part: str, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(int32 [U, K], float32 [U, K]) as ``mixing.mix`` returns them."""
+        """(int32 [U, K], float32 [U, K]) as ``rules.mix`` returns them."""
         recipe, vocabulary = self.recipe, self.data.vocabulary
         if self._stack is not None:
             return self._stack.rank(part, users)

@@ -27,7 +27,7 @@ _ALL = "all"
 
 @dataclass(frozen=True)
 class Rankings:
-    """What several models rank for the same users; the arrays are those of ``mixing``.
+    """What several models rank for the same users; the arrays are those of ``rules``.
 
     Args:
         users: int64 [U], the competition's ids, ascending.

@@ -31,7 +31,7 @@ class Recipe:
         name: the mix's own name: letters, digits, ``.``, ``_`` and ``-``.
         method: one of ``METHODS``, how the mix came about.
         members: models or mixes of the run, each once; their order counts for ``concat`` and ``route``.
-        rule: one of ``mixing.RULES``; None for ``concat`` and ``route``.
+        rule: one of ``rules.RULES``; None for ``concat`` and ``route``.
         depth: ranks that count; with ``rule``.
         rrf_k: the constant of reciprocal rank fusion; with the rule ``rrf``.
         weights: a weight for each member; with ``rule``.

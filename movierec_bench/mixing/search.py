@@ -53,7 +53,7 @@ class Validation:
     """All that a mix is chosen on: rankings by models that saw the training rows, and the validation rows.
 
     Args:
-        items: int32 [M, U, K], as in ``mixing``.
+        items: int32 [M, U, K], as in ``rules``.
         scores: float32 [M, U, K]; None where no rule reads them.
         held_start: int64 [U + 1], where each user's validation movies begin in ``held_items``.
         held_items: int32, ``item_ix``.

@@ -90,7 +90,7 @@ def improve(
         fixed: float32 [n, f], the vectors of the other side.
         alpha: confidence that an entry of 1 adds, > 0.
         reg_weight: added to the diagonal, > 0.
-        most_steps: conjugate-gradient steps a row; f of them solve exactly but for rounding.
+        most_steps: conjugate-gradient steps a vector; f of them solve exactly but for rounding.
     """
     shared = fixed.T @ fixed
     np.fill_diagonal(shared, shared.diagonal() + np.float32(reg_weight))

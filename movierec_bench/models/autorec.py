@@ -1,4 +1,4 @@
-"""AutoRec: an autoencoder of users' rows, with one hidden layer."""
+"""AutoRec: an autoencoder of users' histories, with one hidden layer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "identi
 
 
 class AutoRec(EmbeddingModel, HistoryModel):
-    """U-AutoRec: a user's row is squeezed through a hidden layer and read off again for all movies.
+    """U-AutoRec: a user's row of the 0/1 matrix is squeezed through a hidden layer and read off again for all movies.
 
     The paper minimises ``sum_u |r_u - h(r_u)|^2 over the observed entries + reg / 2 * (|W|^2 + |V|^2)`` with
     ``h(r) = f(W g(V r + mu) + b)``, on ratings from 1 to 5. Here every observed entry is 1, and a network that

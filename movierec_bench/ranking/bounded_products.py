@@ -147,7 +147,7 @@ def _kept_best(
     best_items: np.ndarray,
     best_scores: np.ndarray,
 ) -> None:
-    """As ``ranking_kernels.kept_best``, from ``sums`` int32 [B, n] of products of integers."""
+    """As ``heap_kernels.kept_best``, from ``sums`` int32 [B, n] of products of integers."""
     for row in numba.prange(len(user_ix)):
         lower, error = _bounds(sums[row], row, rounded_users, rounded_items, bias)
         chosen, values = best_items[row], best_scores[row]

@@ -72,7 +72,7 @@ class Filters:
         """Raise ConfigError where the data lack what a filter reads.
 
         Args:
-            lacking: what the data have not, such as "dates" and "years".
+            lacking: what the data lack, such as "dates" and "years".
             dataset: the data set's name, for the message.
             way_out: the next step that the message ends with.
         """
@@ -84,7 +84,7 @@ class Filters:
             )
 
     def candidates(self, movies: pd.DataFrame, seen: pd.DataFrame, vocabulary: Vocabulary) -> Optional[Candidates]:
-        """The filter as `ranking` applies it; None when nothing is filtered.
+        """The filter as `top_k` applies it; None when nothing is filtered.
 
         Args:
             movies: DataFrame [item, year, ...], every movie once; year NaN where unknown.

@@ -17,7 +17,7 @@ STRETCH = 64  # scores looked at together
 
 
 class Masks(NamedTuple):
-    """What cannot rank, and what ranks only to fill up; see ``ranking.top_k`` and ``ranking.Candidates``.
+    """What cannot rank, and what ranks only to fill up; see ``top_k.top_k`` and ``top_k.Candidates``.
 
     Args:
         seen_start: int64 [n_user_ix + 1], where each user's movies begin.

@@ -94,7 +94,7 @@ def top_k(
     Args:
         score_block: Called with int64 [B], the ``user_ix`` of a block; returns float32 [B, n_item_ix], a
             tensor on any device or an array, column 0 padding. It is not modified. Of
-            :class:`products.Products` only the scores that matter are worked out.
+            :class:`factored_scores.Products` only the scores that matter are worked out.
         user_ix: Integers [U], each from 1 to n_user_ix - 1.
         seen: [n_user_ix, n_item_ix]; every stored entry is a movie the user has seen.
         k: Movies a user gets, at least 1; fewer where fewer can rank.

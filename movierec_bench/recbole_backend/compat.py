@@ -1,4 +1,4 @@
-"""Mends that let RecBole 1.2.1 run on current packages. Each has its reason and a test that fails without it.
+"""Fixes that let RecBole 1.2.1 run on current packages. Each has its reason and a test that fails without it.
 
 Call `apply()` before importing any RecBole module that needs a fix; it is idempotent and touches
 only names that are missing, so it becomes a no-op on a RecBole that no longer needs it.
@@ -70,7 +70,7 @@ def _dok_update(self: dok_matrix, data: Mapping[Any, Any]) -> None:
 
 
 def _stand_in_for_torch_scatter() -> None:
-    """KGIN and MCCLK import two functions of torch_scatter, which pip would have to compile for every torch version."""
+    """Stand in for torch_scatter, of which KGIN and MCCLK import two functions and which pip would have to compile."""
     if "torch_scatter" not in sys.modules and importlib.util.find_spec("torch_scatter") is None:
         module = types.ModuleType("torch_scatter")
         module.__dict__.update(scatter_mean=scatter_mean, scatter_softmax=scatter_softmax)
@@ -146,7 +146,7 @@ def _group_count(index: torch.Tensor, dim: int, dim_size: Optional[int]) -> int:
 
 
 def stop_anomaly_detection() -> None:
-    """Importing any sequence model of RecBole imports SINE, whose module turns autograd's anomaly detection on.
+    """Turn off autograd's anomaly detection, which SINE's module turns on; any sequence model of RecBole imports it.
 
     It records a stack trace at every operation, in every model trained afterwards. Call after importing a model.
     """

@@ -14,7 +14,7 @@ PAIRS_A_STEP = 8_192  # pairs that go through a network at once; their hidden la
 
 @dataclass(frozen=True)
 class Block:
-    """Users and movies whose pairs are wanted, as rows a context model can embed.
+    """Users and movies whose pairs are wanted, in columns that a context model can embed.
 
     Attributes:
         users: one row a user, B of them; its movie columns are those of the padding movie.

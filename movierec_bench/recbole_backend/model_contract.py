@@ -76,7 +76,7 @@ class SequenceDataset(TrainDataset, Protocol):
 
 
 class HistoryModel(GeneralRecommender):
-    """A RecBole general recommender whose scores come from what each user has seen.
+    """A RecBole general recommender that scores movies from what each user has seen.
 
     The history is the training rows while fitting; before ranking, `set_history` gives it all the
     rows the protocol allows (train and validation at test, every row for a submission).
@@ -96,7 +96,7 @@ class HistoryModel(GeneralRecommender):
         self.register_buffer("_device_anchor", torch.zeros(1), persistent=False)
 
     def __init_subclass__(cls) -> None:
-        """Refuse a model written for an earlier form of `set_history`, before it is built.
+        """Refuse, before it is built, a model whose `set_history` takes anything but the rows.
 
         Raises:
             ModelError: its ``set_history`` does not take the rows alone.

@@ -27,7 +27,7 @@ def settings_read() -> Iterator[set[str]]:
 
 
 class ReadSettings(dict[str, Any]):
-    """A Config's settings, which notes every look-up; whoever goes through all of them has looked up all."""
+    """A Config's settings that notes every look-up; to go through all of them is to look up all."""
 
     def __getitem__(self, name: str) -> Any:
         _note(name)

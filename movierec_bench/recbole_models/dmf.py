@@ -1,4 +1,4 @@
-"""DMF as RecBole has it, trained and ranked from whole rows and columns."""
+"""DMF as RecBole has it, trained and ranked from whole rows and columns of the 0/1 matrix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ENMF as RecBole has it, trained from whole rows."""
+"""ENMF as RecBole has it, trained from users' whole histories."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainData
 
 
 class RowENMF(RowReader, ENMF):
-    """RecBole's ENMF: its parameters and its loss over whole rows, from matrix products.
+    """RecBole's ENMF: its parameters and its loss over whole rows of the 0/1 matrix, from matrix products.
 
     RecBole pads histories to the longest and counts the padding as a watched movie, and ranks with a matrix
     [users, n_items, factors].

@@ -1,4 +1,4 @@
-"""FISM as RecBole has it, trained and ranked from whole rows."""
+"""FISM as RecBole has it, trained and ranked from users' whole histories."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class RowMultiDAE(RowReader, EmbeddingModel, MultiDAE):
         self.first_layer, self.encoder = RowLinear(linear), torch.nn.Sequential(*later)
 
     def forward(self, rows: RowLists) -> torch.Tensor:
-        """Float32 [B, n_items] scores of rows."""
+        """Float32 [B, n_items] scores of B histories."""
         scores: torch.Tensor = self.decoder(self.encoder(self.first_layer(rows, self.drop_out)))
         return scores
 

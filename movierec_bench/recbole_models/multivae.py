@@ -28,12 +28,12 @@ class RowMultiVAE(RowReader, EmbeddingModel, MultiVAE):
         self.first_layer, self.encoder = RowLinear(first), torch.nn.Sequential(*later)
 
     def forward(self, rows: RowLists) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(scores [B, n_items], mean [B, latent_dimension / 2], logarithm of the variance, likewise) of rows."""
+        """(scores [B, n_items], mean [B, latent_dimension / 2], logarithm of the variance, likewise) of B histories."""
         mean, log_variance = self.latent(rows)
         return self.decoder(self.reparameterize(mean, log_variance)), mean, log_variance
 
     def latent(self, rows: RowLists) -> tuple[torch.Tensor, torch.Tensor]:
-        """(mean, logarithm of the variance), both [B, latent_dimension / 2], of rows."""
+        """(mean, logarithm of the variance), both [B, latent_dimension / 2], of B histories."""
         mean, log_variance = self.encoder(self.first_layer(rows, self.drop_out)).split(self.lat_dim // 2, dim=1)
         return mean, log_variance
 

@@ -56,12 +56,12 @@ class _RowEncoder(torch.nn.Module):
         self.mean, self.log_variance = encoder.fc_mu, encoder.fc_logvar
 
     def forward(self, rows: RowLists, dropout_prob: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """(mean, logarithm of the variance), both [B, latent_dimension], of rows."""
+        """(mean, logarithm of the variance), both [B, latent_dimension], of B histories."""
         hidden = self.hidden(rows, dropout_prob)
         return self.mean(hidden), self.log_variance(hidden)
 
     def hidden(self, rows: RowLists, dropout_prob: float) -> torch.Tensor:
-        """Float32 [B, hidden_dimension], the last layer, of rows."""
+        """Float32 [B, hidden_dimension], the last layer, of B histories."""
         hidden: torch.Tensor = self.norms[0](swish(self.first_layer(rows, dropout_prob)))
         before = hidden
         for layer, norm in zip(self.layers, self.norms[1:]):

@@ -43,8 +43,8 @@ class Board:
         tracking: one line from `run` that says where it is tracked, or why not; None where nobody asked.
         added: names of further columns that were asked for.
         sorted_by: the column that ``table`` is sorted by.
-        not_replaced: why models failed in `run` whose earlier results stay on the board, by name; and those that failed
-            under other splits.
+        not_replaced: models that failed in `run` while an earlier result of theirs stays on the board, and those that
+            failed under other splits: why, by name.
     """
 
     table: pd.DataFrame

@@ -21,13 +21,13 @@ import yaml
 from movierec_bench.data.replacing import is_running, sync_file, sync_folder
 from movierec_bench.runs.records import StoredFile
 
-_TEMPORARY = re.compile(r"\..+\.(?P<process>\d+)(-[0-9a-f]{12})?\.tmp")  # without a stamp in folders of before
+_TEMPORARY = re.compile(r"\..+\.(?P<process>\d+)(-[0-9a-f]{12})?\.tmp")  # older versions wrote no stamp
 _HASHED_AT_ONCE = 1 << 22  # bytes
 
 
 @contextmanager
 def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` and renames it onto ``path`` when the block ends well.
+    """Give a temporary path beside ``path``, and rename it onto ``path`` when the block ends well.
 
     Args:
         path: the file to write; its folder is made where it is missing.

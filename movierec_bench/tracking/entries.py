@@ -1,6 +1,6 @@
 """What becomes an MLflow run: its tags, parameters and metrics, in names and sizes that MLflow takes.
 
-`mlflow_models` makes these of a benchmark's folder, `mlflow_trials` of a search's, and `upload` sends them.
+`model_runs` makes these of a benchmark's folder, `trial_runs` of a search's, and `upload` sends them.
 """
 
 from __future__ import annotations

@@ -279,7 +279,7 @@ class _UploadProcess:
 
 
 def _identify(run: RunFolder) -> None:
-    """Give a run an id by which a store knows it: one of before there was tracking, and a copy of another's folder."""
+    """Give the run a new id for the store where it has none, or where its folder is a copy of another run's."""
     manifest, home = run.read_manifest(), str(run.path.resolve())
     is_copy = manifest.home not in ("", home) and _holds(manifest.home, manifest.run_id)
     if manifest.home == home and manifest.run_id:

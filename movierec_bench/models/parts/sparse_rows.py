@@ -1,9 +1,9 @@
-"""Rows of the interaction matrix, and zeros of them sampled, for RecBole models that read or learn from whole rows.
+"""Whole histories as rows of the 0/1 matrix, dense or as lists of movies, and zeros sampled beside their ones.
 
 RecBole keeps every history in one matrix padded to the longest (31,361 x 2,912 numbers at the competition's
-size) and makes every (user, movie) pair a row of a batch. A batch of users with their rows gives the same
-losses from a few matrix products; and what a network reads or is scored on at the watched movies alone
-takes sums over lists of them, where a row is zero at 98 of 100 places.
+size) and makes every (user, movie) pair an entry of a batch. A batch of users with their rows of the 0/1 matrix gives
+the same losses from a few matrix products. What a network reads, or is scored on, at the watched movies alone takes
+sums over lists of these movies: a row is zero at 98 of 100 places.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from movierec_bench.data.interactions import Interactions
 
 
 class RowReader:
-    """Reads users' rows from a sparse matrix. Mixed in before a RecBole model.
+    """Reads users' rows of the 0/1 matrix from a sparse one. Mixed in before a RecBole model.
 
     Attributes:
         history: float32 csr [n_users, n_items] of 0 and 1, what each user has seen.
@@ -34,11 +34,11 @@ class RowReader:
         self.history = rows.csr
 
     def rows(self, user: torch.Tensor) -> torch.Tensor:
-        """Float32 [B, n_items], the rows of users int64 [B], on their device."""
+        """Float32 [B, n_items] of 0 and 1: the histories of users int64 [B], on their device."""
         return dense_rows(self.history, user)
 
     def row_lists(self, user: torch.Tensor) -> RowLists:
-        """The same rows as lists of movies."""
+        """The same histories as lists of movies."""
         return RowLists.of(self.history, user)
 
 
@@ -79,7 +79,7 @@ class RowLists:
 
 
 class RowLinear(nn.Module):
-    """A linear layer of whole rows, each scaled to length 1 and with part of its ones dropped, from lists of them.
+    """A linear layer of rows of a 0/1 matrix, given as lists; each is scaled to length 1 and loses part of its ones.
 
     Equal to ``linear(dropout(normalize(rows), dropout_prob))`` of dense rows; a twelfth of its time at the
     competition's size. The weights lie [width, hidden_size], so that a movie's are together.

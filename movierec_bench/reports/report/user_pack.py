@@ -131,7 +131,7 @@ def _grouped(rows: pd.DataFrame, users: np.ndarray, numbers: np.ndarray) -> list
 
 
 def _stratified(material: Material, logs: _Logs) -> list[int]:
-    """Places in ``logs`` of the users with test rows, so ordered that even steps through them are a stratified sample.
+    """Places in ``logs`` of the users with test rows, in an order in which even steps make a stratified sample.
 
     Strata are thirds of the history's length; within one, users go from the worst served to the best served.
     """

@@ -61,7 +61,7 @@ class Scheme(ABC):
 
     @property
     def stage_epochs(self) -> dict[str, int]:
-        """How many epochs a stage was given that time may cut short, by its parameter: a refit repeats them."""
+        """Epochs of each stage that time may cut short, by the parameter with which a refit repeats them."""
         return {}
 
     def state(self) -> Optional[dict[str, Any]]:
@@ -69,7 +69,7 @@ class Scheme(ABC):
         return None
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take what `state` gave. Of nothing there is nothing to take."""
+        """Take what `state` gave; a scheme without a state of its own is given an empty one."""
         assert not state
 
 

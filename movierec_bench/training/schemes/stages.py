@@ -1,4 +1,4 @@
-"""Training in stages, one after the other. One that was killed starts anew: a stage may end by the clock."""
+"""Training in stages, one after the other. A training that was killed starts anew, as a stage may end by the clock."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class DistillationScheme(Scheme):
 
 
 class S3RecScheme(PlainScheme):
-    """Pre-trains, then fine-tunes: what the model's ``train_stage`` says, ``pretrain`` or ``finetune``.
+    """Pre-trains, then fine-tunes; the model's ``train_stage`` says which it does: ``pretrain`` or ``finetune``.
 
     Pre-training lasts ``pretrain_epochs`` epochs, but no longer than a share ``pretrain_share`` of the budget, so
     that some is left for fine-tuning; a first epoch that takes longer is followed by one of fine-tuning all the same,
