@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import altair as alt
@@ -13,13 +12,11 @@ import pandas as pd
 import pytest
 from selenium import webdriver
 from support.browser import (
+    ATTACK,
     DESKTOP,
     PHONE,
-    chromium,
-    complaints,
+    check_alone_and_readable,
     open_page,
-    requests,
-    scrolls_sideways,
     show_as,
     violations,
     wait_until,
@@ -31,7 +28,6 @@ from movierec_bench.reports.pages.figure import plain
 from movierec_bench.reports.pages.page import number_text, prose, script_json
 
 pytestmark = pytest.mark.xdist_group("page")  # one process, so that the page is built and shown once
-ATTACK = "<script>window.attacked = 1</script>\"'&é"
 
 
 def _bars(frame: pd.DataFrame) -> alt.LayerChart:
@@ -56,12 +52,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "page.html"
     write_page(path, make_page())
     return path
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[webdriver.Chrome]:
-    with chromium() as chrome:
-        yield chrome
 
 
 def test_text_is_never_markup() -> None:
@@ -132,9 +122,7 @@ def test_it_is_drawn_alone_and_readable(
 ) -> None:
     open_page(chrome, path, size, dark)
     assert len(chrome.find_elements("css selector", ".chart svg")) == 2
-    assert complaints(chrome) == [] and requests(chrome) == []
-    assert chrome.execute_script("return window.attacked") is None
-    assert not scrolls_sideways(chrome)
+    check_alone_and_readable(chrome)
     chrome.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert violations(chrome) == []
 

@@ -17,6 +17,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
 DESKTOP, PHONE = (1280, 900), (390, 844)
+ATTACK = "<script>window.attacked = 1</script>\"'&é"  # a name that a page must show and not run
 _WAIT = 180  # seconds; the machine may be busy
 
 
@@ -95,6 +96,14 @@ def scrolls_sideways(chrome: webdriver.Chrome) -> bool:
     """Whether the page is wider than the window."""
     script = "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
     return bool(chrome.execute_script(script))
+
+
+def check_alone_and_readable(chrome: webdriver.Chrome) -> None:
+    """The page asked for nothing, ran no `ATTACK`, fits the window, and axe-core finds nothing serious."""
+    assert complaints(chrome) == [] and requests(chrome) == []
+    assert chrome.execute_script("return window.attacked") is None
+    assert not scrolls_sideways(chrome)
+    assert violations(chrome) == []
 
 
 def screenshot(chrome: webdriver.Chrome, path: Path) -> None:

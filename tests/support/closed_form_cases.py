@@ -129,3 +129,15 @@ def ranked_unseen(scores: np.ndarray, watched: np.ndarray) -> list[list[int]]:
 def padded_csr(watched: np.ndarray) -> csr_matrix:
     """Float32 csr of a 0/1 matrix with a padding row and column in front, as models hold it."""
     return csr_matrix(np.pad(watched, ((1, 0), (1, 0))).astype(np.float32))
+
+
+def check_inputs_stay(name: str) -> None:
+    """Ranking with a model leaves the history and the movies as they were."""
+    data = data_of(rows_of(random_watched(30, 12)), 12)
+    fitted = fitted_model(name, data)
+    history = fitted.model.history
+    before = history.copy()
+    movies = data.movies.copy(deep=True)
+    fitted.model.full_sort_predict({"user_id": torch.arange(1, 31)})
+    assert (history != before).nnz == 0 and (history.data == 1).all()
+    assert data.movies.equals(movies)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +10,11 @@ import pandas as pd
 import pytest
 from selenium import webdriver
 from support.browser import (
+    ATTACK,
     DESKTOP,
     PHONE,
-    chromium,
-    complaints,
+    check_alone_and_readable,
     open_page,
-    requests,
-    scrolls_sideways,
-    violations,
     wait_until,
 )
 from support.planted import planted_competition
@@ -31,7 +27,6 @@ from movierec_bench.reports.eda.pictures import wording
 from movierec_bench.reports.pages import Note, Page, write_page
 from movierec_bench.schema import DIRECTOR, GENRE, TIME, TITLE, WRITER, YEAR
 
-ATTACK = "<script>window.attacked = 1</script>\"'&é"
 NO_RUN = "There is no run."
 ALWAYS = {
     "missing-information",
@@ -198,12 +193,6 @@ def test_shares_never_claim_nothing_or_all_wrongly() -> None:
 
 
 @pytest.fixture(scope="module")
-def chrome() -> Iterator[webdriver.Chrome]:
-    with chromium() as chrome:
-        yield chrome
-
-
-@pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of data whose titles, genres and persons are named to do harm."""
     data = planted_competition()
@@ -231,10 +220,7 @@ def test_every_picture_is_drawn_and_the_page_is_readable(
     )
     marks += ".mark-line path, svg .mark-area path')).map(each => each.id)"
     assert chrome.execute_script(marks) == []
-    assert complaints(chrome) == [] and requests(chrome) == []
-    assert chrome.execute_script("return window.attacked") is None
-    assert not scrolls_sideways(chrome)
-    assert violations(chrome) == []
+    check_alone_and_readable(chrome)
 
 
 @pytest.mark.xdist_group("page")

@@ -6,7 +6,6 @@ import dataclasses
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -15,14 +14,12 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from support.browser import (
+    ATTACK,
     DESKTOP,
     PHONE,
-    chromium,
+    check_alone_and_readable,
     complaints,
     open_page,
-    requests,
-    scrolls_sideways,
-    violations,
     wait_until,
 )
 from support.mix_runs import ORACLES, Oracle, write_run
@@ -37,7 +34,6 @@ from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.records import FAILED, SKIPPED, Seconds, Status
 from movierec_bench.schema import ITEM, USER, K
 
-ATTACK = "<script>window.attacked = 1</script>\"'&é"
 FIGURES = {
     "intervals",
     "recall-at-k",
@@ -89,12 +85,6 @@ def page(run: RunFolder) -> Path:
     return mb.report(run.path)
 
 
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[webdriver.Chrome]:
-    with chromium() as chrome:
-        yield chrome
-
-
 def shown(chrome: webdriver.Chrome) -> list[str]:
     """The models that the board shows, from the top."""
     script = "return [...document.querySelectorAll('#board-table tbody tr')].filter(row => !row.hidden)"
@@ -129,10 +119,7 @@ def test_it_is_drawn_alone_and_readable(
     chrome.execute_script(
         "document.querySelectorAll('#intervals details, #setup details').forEach(each => each.open = true)"
     )
-    assert complaints(chrome) == [] and requests(chrome) == []
-    assert chrome.execute_script("return window.attacked") is None
-    assert not scrolls_sideways(chrome)
-    assert violations(chrome) == []
+    check_alone_and_readable(chrome)
 
 
 def test_the_board_sorts_by_hand_and_by_keyboard(chrome: webdriver.Chrome, page: Path, run: RunFolder) -> None:
