@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ from movierec_bench.errors import ConfigError, did_you_mean
 from movierec_bench.evaluation.confidence_set import LEVEL, P_BEST
 from movierec_bench.notebook import table_html, text_html
 from movierec_bench.reports.board_columns import BOARD_FAMILIES, BOARD_STATES, FRACTIONS
-from movierec_bench.reports.board_text import board_html, board_markdown, terminal_table
+from movierec_bench.reports.board_text import markdown_cell, render_board, terminal_table
 from movierec_bench.reports.interval_chart import interval_chart
 from movierec_bench.reports.more_columns import GINI
 from movierec_bench.reports.over_seeds import seeds_table
@@ -79,11 +79,14 @@ class Board:
 
     def to_markdown(self) -> str:
         """The board, the comparison with the best and their origin as GitHub-flavoured Markdown."""
-        return board_markdown(self)
+        return self._rendered("leaderboard.md", markdown_cell)
 
     def to_html(self) -> str:
         """The same as one self-contained page that loads nothing from elsewhere."""
-        return board_html(self)
+        return self._rendered("leaderboard.html", str)
+
+    def _rendered(self, template: str, escape: Callable[[str], str]) -> str:
+        return render_board(template, escape, self.manifest, self.best, self.contenders, self.table, self.tests)
 
     def plot(self, models: int = 40) -> altair.LayerChart:
         """A chart of Recall@10 with its 95 % intervals, coloured by family; a notebook draws it under the cell.
@@ -103,7 +106,10 @@ class Board:
 
     def to_rich(self) -> Table:
         """The main columns as a table for the terminal, the reasons of failed models below it."""
-        return terminal_table(self)
+        not_replaced = [f"{model}: {error}" for model, error in self.not_replaced.items()]
+        return terminal_table(
+            self.manifest.dataset, self.table, self.sorted_by, self.added, bool(len(self.tests)), not_replaced
+        )
 
     def seeds_to_rich(self) -> Optional[Table]:
         """Means over training seeds and over splits as a table for the terminal; None where there is one of each."""

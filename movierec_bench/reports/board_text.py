@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 import jinja2
 import pandas as pd
 
 from movierec_bench.evaluation.confidence_set import DIFFERENCE, HIGH, LEVEL, LOW, P_BEST
 from movierec_bench.reports.board_columns import COUNTS, DEVICE, FRACTIONS, MAY_BE_BEST, REPETITIONS, TEXTS
-from movierec_bench.runs.records import BUDGET, DONE
+from movierec_bench.runs.records import BUDGET, DONE, RunManifest
 from movierec_bench.runs.seeds import is_further_seed
 from movierec_bench.schema import (
     CI_HIGH,
@@ -32,7 +33,6 @@ from movierec_bench.schema import (
 if TYPE_CHECKING:  # half a second to import
     from rich.table import Table
 
-    from movierec_bench.reports.board import Board
 
 # Columns that the terminal always shows in some form; NDCG gives its place to another one that the board is sorted by.
 _ON_TERMINAL = (
@@ -65,17 +65,26 @@ class Cell:
         return not isinstance(self.value, str)
 
 
-def board_markdown(board: Board) -> str:
-    """The board, the comparison with the best and their origin as GitHub-flavoured Markdown."""
-    return _render("leaderboard.md", board, markdown_cell)
+def render_board(
+    template: str,
+    escape: Callable[[str], str],
+    manifest: RunManifest,
+    best: Optional[str],
+    contenders: Sequence[str],
+    table: pd.DataFrame,
+    tests: pd.DataFrame,
+) -> str:
+    """A template of ours filled with a board, whose fields the arguments are.
 
-
-def board_html(board: Board) -> str:
-    """The same as one self-contained page that loads nothing from elsewhere."""
-    return _render("leaderboard.html", board, str)
-
-
-def _render(template: str, board: Board, escape: Callable[[str], str]) -> str:
+    Args:
+        template: the file's name, such as ``leaderboard.md``.
+        escape: makes a cell's text safe for that kind of file.
+        manifest: what the run rests on.
+        best: the model in first place; None where no model was scored.
+        contenders: the models that may be the best.
+        table: the board.
+        tests: the comparison with the best.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=jinja2.select_autoescape(["html"]),
@@ -86,13 +95,13 @@ def _render(template: str, board: Board, escape: Callable[[str], str]) -> str:
     )
     environment.filters["cell"] = escape
     return environment.get_template(template).render(
-        manifest=board.manifest,
-        best=board.best,
-        contenders=board.contenders,
-        columns=headings(board.table),
-        rows=board_cells(board.table),
-        test_columns=headings(board.tests),
-        tests=board_cells(board.tests),
+        manifest=manifest,
+        best=best,
+        contenders=contenders,
+        columns=headings(table),
+        rows=board_cells(table),
+        test_columns=headings(tests),
+        tests=board_cells(tests),
     )
 
 
@@ -134,30 +143,41 @@ def markdown_cell(text: str) -> str:
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def terminal_table(board: Board) -> Table:
-    """The main columns as a table of rich's, the reasons of failed models below it."""
+def terminal_table(
+    dataset: str, board: pd.DataFrame, sorted_by: str, added: Sequence[str], compared: bool, notes: Sequence[str]
+) -> Table:
+    """The main columns of a board as a table of rich's, with the reasons of failed models below it.
+
+    Args:
+        dataset: the data set's name, for the title.
+        board: the board's table.
+        sorted_by: its column that the table is sorted by, shown too.
+        added: further columns to show.
+        compared: whether models were compared with the best, so that the column of who may be it is explained.
+        notes: lines to put below the reasons.
+    """
     # rich takes a tenth of a second to import, which only a terminal needs
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(f"Leaderboard: {board.manifest.dataset}"), box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table = Table(title=Text(f"Leaderboard: {dataset}"), box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("#", justify="right")
     table.add_column("model", overflow="fold", min_width=10)
     table.add_column("status", no_wrap=True)
-    told = board.sorted_by not in _ON_TERMINAL and board.sorted_by not in board.added
-    chosen = board.sorted_by if told else NDCG
+    told = sorted_by not in _ON_TERMINAL and sorted_by not in added
+    chosen = sorted_by if told else NDCG
     for heading in (MAIN_METRIC, "95% CI", "best?", chosen, "fit s", "rank s", "MiB"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for heading in board.added:
+    for heading in added:
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in board.table.to_dict("records"):
+    for row in board.to_dict("records"):
         if is_further_seed(row[MODEL]) and row[STATUS] in (DONE, BUDGET):
             continue  # the table over seeds has them
-        added = [_cell(column, row[column]).text for column in board.added]
-        table.add_row(*(Text(text) for text in [*_terminal_row(row, chosen), *added]))
-    not_replaced = [f"{model}: {error}" for model, error in board.not_replaced.items()]
-    table.caption = Text("\n".join([*_verdict(board), *_reasons(board.table), *not_replaced]))
+        more = [_cell(column, row[column]).text for column in added]
+        table.add_row(*(Text(text) for text in [*_terminal_row(row, chosen), *more]))
+    verdict = [f"best?: may be the best of all; {LEVEL:.0%} of boards of equal models would say no to any"] * compared
+    table.caption = Text("\n".join([*verdict, *_reasons(board), *notes]))
     table.caption_justify = "left"
     return table
 
@@ -171,13 +191,6 @@ def _terminal_row(row: dict[str, Any], chosen: str) -> list[str]:
     memory = "" if math.isnan(row[PEAK_RSS]) else f"{row[PEAK_RSS]:.0f}"
     recall, told, fit, rank = (text(column) for column in (MAIN_METRIC, chosen, FIT_SECONDS, RANK_SECONDS))
     return [text(PLACE), row[MODEL], row[STATUS], recall, interval, row[MAY_BE_BEST], told, fit, rank, memory]
-
-
-def _verdict(board: Board) -> list[str]:
-    """What the column of who may be the best means, where there is something to tell."""
-    if not len(board.tests):
-        return []
-    return [f"best?: may be the best of all; {LEVEL:.0%} of boards of equal models would say no to any"]
 
 
 def _reasons(table: pd.DataFrame) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import movierec_bench
 from movierec_bench.runs.folder import ModelFolder
 
 if TYPE_CHECKING:  # takes seconds to import
@@ -28,7 +28,7 @@ def log_kept_model(client: MlflowClient, run_id: str, model: ModelFolder) -> Non
             str(folder),
             loader_module=_LOADER,
             data_path=str(Path(scratch) / "kept"),
-            pip_requirements=[f"movierec_bench=={movierec_bench.__version__}"],
+            pip_requirements=[f"movierec_bench=={version('movierec_bench')}"],
             metadata={"movierec_bench.model": model.name},
         )
         client.log_artifacts(run_id, str(folder), ARTIFACT)
