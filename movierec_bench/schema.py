@@ -1,7 +1,10 @@
 """Names of columns, metrics and families, and small records that every stage shares.
 
-This module imports nothing of ours. Column names are written here once; every other module
-refers to these constants.
+This module imports nothing of ours. Column names are written here once; every other module refers to these constants.
+
+Words, everywhere in this library: a *row* is one interaction, a user and an item with its time; the rows of a table or
+of a matrix are called so only where the table or the matrix is named. A *history* is a user's rows as a model reads
+them. A *movie* is an item. A *trial* is one configuration that `tune` tries.
 """
 
 from __future__ import annotations

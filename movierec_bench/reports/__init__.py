@@ -1,1 +1,4 @@
-"""What people read: boards, submissions, tables by segment. Reads run folders, trains nothing."""
+"""What people read: boards, submissions, tables by segment. Reads run folders, trains nothing.
+
+`leaderboard` makes the board, `board` is its record; `eda` and `report` are pages of pictures, drawn by `pages`.
+"""
