@@ -57,7 +57,7 @@ def run_task(
     except SystemExit as end:  # some of RecBole's models end the process where a setting does not suit them
         traceback.print_exc()
         last = Failure(f"SystemExit: the model ended its process with exit code {end.code!r}; the log says where")
-    except BaseException as error:  # whatever a model does wrong is its row's error, with the traceback in its log
+    except BaseException as error:  # whatever a model does wrong is told on the board, with the traceback in its log
         traceback.print_exc()
         last = Failure(describe(error))
     sys.stdout.flush()

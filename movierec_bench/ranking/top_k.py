@@ -103,7 +103,7 @@ def top_k(
         allowed: Filters the candidates; None allows every movie.
 
     Returns:
-        One row for each entry of ``user_ix``, in its order.
+        The ranking of each of ``user_ix``, in their order.
 
     Raises:
         ModelError: An argument or a block of scores has the wrong shape, type or range.

@@ -106,7 +106,7 @@ def _reword_for_pandas_3() -> None:
 
 
 def scatter_mean(src: torch.Tensor, index: torch.Tensor, dim: int = 0, dim_size: Optional[int] = None) -> torch.Tensor:
-    """Means of the rows of each group, as ``torch_scatter.scatter_mean`` gives them along dimension 0.
+    """Means of the rows of ``src`` in each group, as ``torch_scatter.scatter_mean`` gives them along dimension 0.
 
     Args:
         src: float [n, D].
@@ -123,7 +123,7 @@ def scatter_mean(src: torch.Tensor, index: torch.Tensor, dim: int = 0, dim_size:
 
 
 def scatter_softmax(src: torch.Tensor, index: torch.Tensor, dim: int = 0) -> torch.Tensor:
-    """Softmax over the rows of each group, a column at a time, as ``torch_scatter.scatter_softmax`` along dimension 0.
+    """Softmax over the rows of ``src`` in each group, a column at a time; ``torch_scatter.scatter_softmax``, dimension 0.
 
     Args:
         src: float [n, D].

@@ -1,4 +1,4 @@
-"""How a trained model ranks: it is given a history, blocks of users go in, rows of scores come out."""
+"""How a trained model ranks: it is given a history, blocks of users go in, their scores come out."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Ranker:
             allowed: filters the candidates; None allows every movie.
 
         Returns:
-            One row for each of ``user_ix`` that `able` has, in their order; the others are missing.
+            The ranking of each of ``user_ix`` that `able` has, in their order; the others are missing.
         """
         users = user_ix[self.able(history)[user_ix]]
         return top_k(self._score_block(history), users, history.csr, k, allowed=allowed)
@@ -149,7 +149,7 @@ class _RatingRows:
         self._device = device
 
     def __call__(self, user: torch.Tensor) -> torch.Tensor:
-        """Float32 [B, n_items] rows of users int64 [B]."""
+        """Float32 [B, n_items] of 0 and 1: the histories of users int64 [B]."""
         return torch.from_numpy(self._csr[user.cpu().numpy()].toarray()).to(self._device)
 
 

@@ -88,18 +88,18 @@ def nearest_users(history: csr_matrix, k: int) -> csr_matrix:
 
 
 def nearest_by_correlation(vectors: np.ndarray, k: int) -> csr_matrix:
-    """The ``k`` rows that correlate most with each row.
+    """The ``k`` vectors that correlate most with each vector.
 
     Args:
         vectors: float32 [n, d], d >= 2.
-        k: neighbours a row, fewer where fewer correlate positively.
+        k: neighbours a vector, fewer where fewer correlate positively.
 
     Returns:
-        Float32 csr [n, n] of Pearson correlations over the d columns; a constant row has no neighbour.
+        Float32 csr [n, n] of Pearson correlations over the d entries; a constant vector has no neighbour.
     """
     centred = vectors - vectors.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
-    # What rounding leaves of a constant row is no direction.
+    # What rounding leaves of a constant vector is no direction.
     flat = norms <= 1e-6 * np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = np.divide(centred, norms, out=np.zeros_like(centred), where=~flat)
     return nearest(lambda rows: unit[rows] @ unit.T, len(unit), k)
@@ -125,7 +125,7 @@ def nearest_items(gram: np.ndarray, k: int, shrink: float) -> csr_matrix:
 
 
 def nearest(similarities: Callable[[np.ndarray], np.ndarray], n: int, k: int) -> csr_matrix:
-    """The ``k`` largest positive similarities of each row to another row.
+    """The ``k`` largest positive similarities of each row of a matrix to its other rows.
 
     Args:
         similarities: int64 [B] rows to float32 [B, n], their similarities to all rows.
