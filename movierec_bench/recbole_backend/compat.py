@@ -123,7 +123,7 @@ def scatter_mean(src: torch.Tensor, index: torch.Tensor, dim: int = 0, dim_size:
 
 
 def scatter_softmax(src: torch.Tensor, index: torch.Tensor, dim: int = 0) -> torch.Tensor:
-    """Softmax over the rows of ``src`` in each group, a column at a time; ``torch_scatter.scatter_softmax``, dimension 0.
+    """Softmax over the rows of ``src`` in each group, a column at a time; ``torch_scatter.scatter_softmax``.
 
     Args:
         src: float [n, D].
