@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from movierec_bench.commands.from_function import command_from
 from movierec_bench.commands.terminal import say, show_table
-from movierec_bench.tuning.tune import Tuned, tune
+from movierec_bench.tuning.tune import tune
+from movierec_bench.tuning.tuned import Tuned
 
 
 def _show(tuned: Tuned) -> int:

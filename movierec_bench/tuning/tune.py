@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Optional, Union
-
-import pandas as pd
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from movierec_bench.data.atomic import read_atomic
 from movierec_bench.data.split import read_known, read_part
@@ -21,13 +13,10 @@ from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.execution.devices import check_device, every_gpu_visible
 from movierec_bench.execution.processes import usable_cpus
 from movierec_bench.execution.ray_cluster import connected, has_room, in_words
-from movierec_bench.notebook import in_notebook, table_html, text_html
-from movierec_bench.progress_bars import bars, watched
 from movierec_bench.runs.command import check_positive, command_line, recorded
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.opening import find_dataset, only_run, open_run
-from movierec_bench.runs.records import BUDGET, FAILED
-from movierec_bench.runs.trials import DEFAULT, STOPPED, Trial, TrialFolder, best_config, best_trial, trial_label
+from movierec_bench.runs.trials import DEFAULT, TrialFolder, best_config, best_trial
 from movierec_bench.schema import MAIN_METRIC, PathLike
 from movierec_bench.settings.catalog import ModelEntry, load_catalog, select
 from movierec_bench.settings.protocol import Protocol, protocol_of
@@ -35,80 +24,11 @@ from movierec_bench.settings.recbole_package import recbole_folder
 from movierec_bench.settings.yaml_files import ConfigFolders
 from movierec_bench.tracking.tracker import Tracking, open_tracking
 from movierec_bench.tuning.best_yaml import write_best
+from movierec_bench.tuning.search import Search, SearchProgress
 from movierec_bench.tuning.space import load_space
-
-logger = logging.getLogger(__name__)
+from movierec_bench.tuning.tuned import ModelTuning, Tuned, metric_text
 
 _NODES_LOST = 3  # machines of a cluster that may die under one trial before it counts as failed
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """What `tune` found.
-
-    Attributes:
-        folder: ``out/<dataset>``.
-        models: one record a model, in catalogue order.
-        command: the command that runs the models with what was found.
-        tracking: one line that says where the search is tracked, or why not; None where it is not.
-    """
-
-    folder: Path
-    models: Sequence[ModelTuning]
-    command: str
-    tracking: Optional[str] = None
-
-    @property
-    def configs(self) -> Path:
-        """A folder laid out like recbole_configs that holds the best parameters: what ``run --configs`` takes."""
-        return self.folder / "configs"
-
-    @property
-    def failed(self) -> list[str]:
-        """Models of which every trial failed."""
-        return [model.model for model in self.models if model.best is None]
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row a model: default's and best's validation Recall@10, trials in all, stopped early and failed."""
-        return pd.DataFrame(
-            [
-                {
-                    "model": model.model,
-                    "default": model.default.recall,
-                    "best": float("nan") if model.best is None else model.best.recall,
-                    "best_trial": None if model.best is None else model.best.number,
-                    "trials": len(model.trials),
-                    STOPPED: model.count(STOPPED),
-                    FAILED: model.count(FAILED),
-                    "seconds": sum(trial.seconds for trial in model.trials),
-                    "config": None if model.config is None else str(model.config),
-                }
-                for model in self.models
-            ]
-        )
-
-    def _repr_html_(self) -> str:
-        return f"{table_html(self.to_rich())}{text_html(f'next: {self.command}')}"
-
-    def to_rich(self) -> Table:
-        """The same as a table for a terminal."""
-        table = Table(title=f"{MAIN_METRIC} on the validation rows", title_justify="left")
-        for column in ("model", "default", "best", "trials", STOPPED, FAILED, "seconds"):
-            table.add_column(column, justify="left" if column == "model" else "right")
-        table.add_column("best parameters", overflow="fold")
-        for model in self.models:
-            best = model.best
-            table.add_row(
-                model.model,
-                _metric(model.default),
-                _metric(best),
-                str(len(model.trials)),
-                str(model.count(STOPPED)),
-                str(model.count(FAILED)),
-                f"{sum(trial.seconds for trial in model.trials):.0f}",
-                _finding(model, best),
-            )
-        return table
 
 
 @recorded
@@ -188,7 +108,7 @@ def tune(  # noqa: D417  `recorded` hands over the command
             trial_folder.path.mkdir(parents=True, exist_ok=True)
             drawn = spaces[entry.name].draw(samples, seed, besides=entry.parameters)
             default = {name: entry.parameters[name] for name in spaces[entry.name].domains}
-            searches.append(_Search(entry, [default, *drawn], trial_folder, seed, budget))
+            searches.append(Search(entry, [default, *drawn], trial_folder, seed, budget))
         with open_tracking(folder, tracking_uri, no_track) as tracking:
             _run_searches(searches, source, folder, workers, ray, device, quiet, tracking)
             found = [_write(search, folder, folders, command) for search in searches]
@@ -200,60 +120,6 @@ def tune(  # noqa: D417  `recorded` hands over the command
         "atomic": None if Path(atomic) == Path("atomic_data") else str(atomic),
     }
     return Tuned(folder.path, found, command_line("run", again), tracking.line)
-
-
-class _Search:
-    """The trials of one model: those that are over, and those to come.
-
-    Args:
-        entry: the model with its default parameters.
-        configurations: what to try, the default parameters first.
-        folder: where the trials are kept.
-        seed: see `tune`.
-        budget: see `tune`.
-    """
-
-    def __init__(
-        self,
-        entry: ModelEntry,
-        configurations: Sequence[dict[str, Any]],
-        folder: TrialFolder,
-        seed: int,
-        budget: Optional[float],
-    ) -> None:
-        self.entry, self.folder, self.seed, self.budget = entry, folder, seed, budget
-        wanted = [
-            Trial(number, "", values, self._hash(values), budget=budget) for number, values in enumerate(configurations)
-        ]
-        numbers = {trial.fingerprint: trial.number for trial in wanted}
-        # A larger or other search of the same model left these; they count, with the numbers after the wanted ones.
-        kept = [trial for trial in folder.read() if self._stands(trial)]
-        extra = [trial.fingerprint for trial in kept if trial.fingerprint not in numbers]
-        numbers.update({fingerprint: len(wanted) + place for place, fingerprint in enumerate(extra)})
-        self.total = len(numbers)
-        self.over = {trial.fingerprint: replace(trial, number=numbers[trial.fingerprint]) for trial in kept}
-        self.missing = [trial for trial in wanted if trial.fingerprint not in self.over]
-
-    @property
-    def trials(self) -> list[Trial]:
-        """Those that are over, by number."""
-        return sorted(self.over.values(), key=lambda trial: trial.number)
-
-    def add(self, trial: Trial) -> None:
-        """Keep a trial that is over."""
-        self.folder.write(trial)
-        self.over[trial.fingerprint] = trial
-        self.folder.write_tables(self.trials)
-
-    def _hash(self, values: dict[str, Any]) -> str:
-        depends_on = [self.entry.with_parameters(values).fingerprint(), self.seed]
-        return hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
-
-    def _stands(self, trial: Trial) -> bool:
-        if trial.state == FAILED or (trial.state == BUDGET and trial.budget != self.budget):
-            return False  # it may succeed now, or come further
-        values = dict(trial.parameters)
-        return set(values) <= set(self.entry.parameters) and self._hash(values) == trial.fingerprint
 
 
 def _tunable(entries: Sequence[ModelEntry]) -> Sequence[ModelEntry]:
@@ -275,7 +141,7 @@ def _open(folder: RunFolder, source: Path, rules: Protocol, seed: int, fresh: bo
 
 
 def _run_searches(
-    searches: Sequence[_Search],
+    searches: Sequence[Search],
     source: Path,
     folder: RunFolder,
     workers: Optional[int],
@@ -301,7 +167,7 @@ def _run_searches(
         )  # once, for all trials of all models
         for search in searches:
             if search.missing:
-                with _Progress(search, quiet, tracking) as progress:
+                with SearchProgress(search, quiet, tracking) as progress:
                     run_trials(
                         entry=search.entry,
                         wanted=search.missing,
@@ -336,7 +202,7 @@ def _resources(entry: ModelEntry, workers: Optional[int], address: Optional[str]
     return Resources(entry.resources["cpu"], entry.resources["gpu"])
 
 
-def _write(search: _Search, folder: RunFolder, folders: ConfigFolders, command: str) -> ModelTuning:
+def _write(search: Search, folder: RunFolder, folders: ConfigFolders, command: str) -> ModelTuning:
     """The record of a search, with its tables and the YAML of its best trial on disk."""
     search.folder.write_tables(search.trials)
     path = best_config(folder, search.entry.name)
@@ -348,92 +214,11 @@ def _write(search: _Search, folder: RunFolder, folders: ConfigFolders, command: 
     notes = [
         f"Tuned on the validation rows of {manifest.dataset}, protocol {manifest.protocol}, "
         f"with {len(search.trials)} trials:",
-        f"{MAIN_METRIC} {_metric(best)}, default parameters {_metric(default)}; every trial is in {search.folder.path}",
+        f"{MAIN_METRIC} {metric_text(best)}, default parameters {metric_text(default)}; "
+        f"every trial is in {search.folder.path}",
         f"{command}",
     ]
     if best.number == DEFAULT:
         notes.insert(1, "none was better than the default parameters, and these are they.")
     write_best(path, search.entry, best, notes, folders)
     return ModelTuning(search.entry.name, search.trials, path, search.folder.path)
-
-
-class _Progress(AbstractContextManager["_Progress"]):
-    """Keeps each trial as it ends, has it tracked, and says how it went, above a bar or in the log."""
-
-    def __init__(self, search: _Search, quiet: bool, tracking: Tracking) -> None:
-        self._search, self._tracking = search, tracking
-        self._watched = watched(quiet)
-        self._level = logging.DEBUG if in_notebook() else logging.INFO
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
-        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-        self._bar = bars(*columns, *times, quiet=quiet)
-        self._task = self._bar.add_task(search.entry.name, total=search.total, completed=len(search.over))
-
-    def __enter__(self) -> _Progress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def over(self, trial: Trial) -> None:
-        """A trial is over."""
-        self._search.add(trial)
-        label = trial_label(self._search.entry.name, trial.number)
-        self._tracking.finished(label)
-        best = best_trial(self._search.trials)
-        said = trial.error if trial.state == FAILED else f"{MAIN_METRIC} {_metric(trial)}, best {_metric(best)}"
-        line = (
-            f"[{len(self._search.over)}/{self._search.total}] {label} {trial.state}: {said}, "
-            f"{trial.seconds:.1f} s; {_values(trial)}"
-        )
-        if self._watched:
-            self._bar.say(line)
-            self._bar.advance(self._task)
-        else:
-            logger.log(self._level, "%s", line)
-
-
-def _finding(model: ModelTuning, best: Optional[Trial]) -> str:
-    if best is None:
-        return f"every trial failed; see {model.folder}"
-    return "the default ones" if best.number == DEFAULT else _values(best)
-
-
-def _values(trial: Trial) -> str:
-    return ", ".join(f"{name} {value}" for name, value in trial.parameters.items())
-
-
-def _metric(trial: Optional[Trial]) -> str:
-    return "-" if trial is None or trial.recall != trial.recall else f"{trial.recall:.4f}"
-
-
-@dataclass(frozen=True)
-class ModelTuning:
-    """How the search for one model's parameters ended.
-
-    Attributes:
-        model: the model's name.
-        trials: every trial, by number; the first has the default parameters.
-        config: the YAML with the best parameters; None where every trial failed.
-        folder: holds trials.csv, epochs.csv and the tracebacks of failed trials.
-    """
-
-    model: str
-    trials: Sequence[Trial]
-    config: Optional[Path]
-    folder: Path
-
-    @property
-    def default(self) -> Trial:
-        """The trial with the default parameters."""
-        return next(trial for trial in self.trials if trial.number == DEFAULT)
-
-    @property
-    def best(self) -> Optional[Trial]:
-        """See `best_trial`."""
-        return best_trial(self.trials)
-
-    def count(self, state: str) -> int:
-        """Trials of that state, one of ``TRIAL_STATES``."""
-        return sum(trial.state == state for trial in self.trials)

@@ -25,7 +25,8 @@ from movierec_bench.schema import EpochRecord
 from movierec_bench.tracking.entries import BEST, COMPLETE, MODEL, TRIAL
 from movierec_bench.tracking.tracker import track
 from movierec_bench.tuning import tune as tuning
-from movierec_bench.tuning.tune import Tuned, tune
+from movierec_bench.tuning.tune import tune
+from movierec_bench.tuning.tuned import Tuned
 
 pytestmark = pytest.mark.xdist_group("mlflow")
 
@@ -237,7 +238,7 @@ def go(folder: Path, monkeypatch: pytest.MonkeyPatch, recalls: Sequence[float] =
     def run_searches(searches: Any, *arguments: Any) -> None:
         quiet, tracking = arguments[-2:]
         for search in searches:
-            with tuning._Progress(search, quiet, tracking) as progress:
+            with tuning.SearchProgress(search, quiet, tracking) as progress:
                 for trial, recall in zip(search.missing, recalls):
                     state = "done" if recall == recall else "failed"
                     progress.over(replace(trial, state=state, recall=recall, seconds=1.0))

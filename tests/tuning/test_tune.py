@@ -29,7 +29,8 @@ from movierec_bench.schema import EpochRecord
 from movierec_bench.settings.catalog import load_catalog
 from movierec_bench.settings.yaml_files import load_yaml
 from movierec_bench.tuning import tune as tuning
-from movierec_bench.tuning.tune import Tuned, tune
+from movierec_bench.tuning.tune import tune
+from movierec_bench.tuning.tuned import Tuned
 
 pytestmark = pytest.mark.xdist_group("ray")  # one process, so that one Ray serves all
 
