@@ -37,9 +37,9 @@ COMMANDS = {
     "eda": "Draw what is in the data: one page, and each picture as PNG and CSV.",
     "ensemble": "Mix stored rankings without training.",
     "recommend": "Recommend movies with a kept model, also to people it never saw.",
-    "submit": "Write a model's submission from its stored refit ranking.",
+    "submit": "Write a model's submission again, from the ranking stored after its refit.",
     "score": "Check any submission, and score it against any answers.",
-    "tune": "Search better parameters on the validation rows; goes on where an earlier search ended.",
+    "tune": "Search for better parameters on the validation rows; goes on where an earlier search ended.",
     "track": "Upload to MLflow whatever it lacks of a run or a search.",
 }
 

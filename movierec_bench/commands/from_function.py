@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import typing
 from collections.abc import Collection
 from pathlib import Path
@@ -16,6 +17,14 @@ from movierec_bench.commands.terminal import flush_output, say
 from movierec_bench.errors import system_error
 
 Result = TypeVar("Result")
+
+# What a docstring says to callers in Python, and what that is on the command line.
+_WORDS = {
+    r" or a (sequence|mapping)\b": "",
+    r"(^|\. )None(: | for )": r"\1Left out: ",
+    r"([;,] )None(: | for )": r"\1left out: ",
+    r'`(\w+)="(\w+)"`': r"`--\1 \2`",
+}
 
 
 def command_from(
@@ -88,6 +97,8 @@ def _flag(name: str, hint: Any, text: str, by_position: bool) -> Any:
 
 
 def _plain(text: str) -> str:
-    """Docstring text for a terminal: one line, without the marks of code."""
+    """Docstring text for a terminal: one line, without marks of code, in words of the command line."""
     line = " ".join(text.replace("``", "`").split())
+    for pattern, words in _WORDS.items():
+        line = re.sub(pattern, words, line)
     return line[:1].upper() + line[1:]

@@ -118,7 +118,8 @@ class KeptModel:
         """
         if (users is None) == (items is None):
             raise ConfigError(
-                "expected --users or --items, one of them: whom to recommend to, or what they have watched"
+                f"{'neither' if users is None else 'both'} of --users and --items given; expected --users or --items, "
+                "one of them: whom to recommend to, or what they have watched"
             )
         if items is not None:
             return self.recommend_for_histories([items], k, filter)

@@ -45,7 +45,7 @@ def weights_of(given: Optional[Union[Numbers, Named]], members: Sequence[str]) -
         if set(named) != set(members):
             odd = sorted(set(named) ^ set(members))
             raise ConfigError(
-                f"weights name {', '.join(named)}; expected each of {', '.join(members)}; see to {odd[0]}"
+                f"weights name {', '.join(named)}; expected each of {', '.join(members)}; correct {odd[0]}"
             )
         return [named[name] for name in members]
     numbers = [_number("weight", value) for value in _parts(given)]

@@ -171,7 +171,9 @@ def _file_options(
     """How files are to be mixed. Raises ConfigError for an option that means nothing there."""
     rule = options.get("rule")
     if method is not None and rule is not None and method != rule:
-        raise ConfigError(f"files are mixed by the method {method!r} or the rule {rule!r}; expected one of both")
+        raise ConfigError(
+            f"files are mixed by the method {method!r} or the rule {rule!r}; expected one of them; leave out the other"
+        )
     method = method or rule or LINEAR
     check_choice("method", method, FILE_METHODS)
     check_options(method, {option: value for option, value in options.items() if option != "rule"})

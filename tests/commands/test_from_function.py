@@ -26,7 +26,7 @@ def brew(run: PathLike, cups: int, sugar: Optional[float] = None, with_milk: boo
         run: the kettle.
         cups: how many,
             in all.
-        sugar: spoons of ``sugar``.
+        sugar: spoons of ``sugar`` or a sequence; None for two. None: no sugar.
         with_milk: add milk.
     """
     SEEN.append((run, cups, sugar, with_milk))
@@ -57,9 +57,9 @@ def test_ctrl_c_ends_with_130_and_says_what_is_kept() -> None:
 
 
 def test_help_is_the_docstrings() -> None:
-    text = " ".join(CliRunner().invoke(app(), ["--help"]).stdout.split())
+    text = " ".join(CliRunner().invoke(app(), ["--help"]).stdout.replace("│", " ").split())
     assert "How many, in all." in text
-    assert "Spoons of `sugar`." in text
+    assert "Spoons of `sugar`; left out: two. Left out: no sugar." in text
 
 
 def test_a_parameter_without_help_is_refused() -> None:

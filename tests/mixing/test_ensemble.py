@@ -353,7 +353,7 @@ def test_members_of_another_split_are_refused(copy: RunFolder) -> None:
         ({"method": "zcore"}, "did you mean zscore"),
         ({"method": "vote", "weights": "1,2"}, "there are 2 weights for 4 models"),
         ({"method": "vote", "weights": "1,2,x,4"}, "weight is 'x'; expected a number"),
-        ({"method": "vote", "weights": "Even=1,Odd=2"}, "see to Noise"),
+        ({"method": "vote", "weights": "Even=1,Odd=2"}, "correct Noise"),
         ({"method": "vote", "weights": [0, 0, 0, 0]}, "every weight is 0"),
         ({"method": "vote", "weights": [-1, 0, 1, 1]}, "from 0 to 1000"),
         ({"method": "vote", "depth": 0}, "expected 1 to 100"),

@@ -129,7 +129,7 @@ def test_files_that_are_no_submissions_of_the_same_data(
         ({"files": "a.csv,./a.csv"}, "expected at least two different"),
         ({"method": "minmax"}, "method is 'minmax'; expected one of vote, linear, tail, log2, rrf, concat"),
         ({"method": "auto"}, "method is 'auto'"),
-        ({"method": "vote", "rule": "rrf"}, "expected one of both"),
+        ({"method": "vote", "rule": "rrf"}, "expected one of them"),
         ({"method": "vote", "firsts": "5,5"}, "firsts means nothing for method 'vote'"),
         ({"rule": "vote", "rrf_k": 10}, "rrf_k means nothing"),
         ({"weights": "1,2"}, "there are 2 weights for 3 models"),
