@@ -197,6 +197,7 @@ def test_missing_and_damaged_rankings_are_named(tmp_path: Path) -> None:
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
+LARGEST = 2**63 - 1  # of integers: larger ones are refused
 statuses = st.builds(
     Status,
     model=st.text(),
@@ -207,19 +208,19 @@ statuses = st.builds(
     fingerprint=st.builds(Fingerprint, fit=st.none() | st.text(), refit=st.none() | st.text()),
     seconds=st.builds(Seconds, load=st.none() | finite, fit=st.none() | finite, submit=st.none() | finite),
     peak_rss_mb=st.none() | finite,
-    epochs=st.none() | st.integers(),
-    best_epoch=st.none() | st.integers(),
+    epochs=st.none() | st.integers(-LARGEST, LARGEST),
+    best_epoch=st.none() | st.integers(-LARGEST, LARGEST),
     metrics=st.just({}) | st.fixed_dictionaries(dict.fromkeys(STATUS_METRICS, finite)),
-    users=st.integers(0),
-    missing_users=st.integers(0),
+    users=st.integers(0, LARGEST),
+    missing_users=st.integers(0, LARGEST),
     budget=st.none() | finite,
     filter=st.none() | st.text(),
-    seed=st.none() | st.integers(),
+    seed=st.none() | st.integers(-LARGEST, LARGEST),
     versions=st.dictionaries(st.text(), st.text(), max_size=2),
     reads=st.lists(st.text(), max_size=2).map(tuple),
     files=st.dictionaries(
         st.from_regex(r"(model/)?[a-z_]{1,20}\.[a-z]{1,7}", fullmatch=True),
-        st.builds(StoredFile, size=st.integers(0), sha256=st.text()),
+        st.builds(StoredFile, size=st.integers(0, LARGEST), sha256=st.text()),
         max_size=2,
     ),
     members=st.dictionaries(st.text(), st.text(), max_size=2),
