@@ -208,7 +208,7 @@ def _places_over_parts(log: Log) -> np.ndarray:
 
 
 def _part_counts(log: Log, parts: np.ndarray) -> dict[str, int]:
-    """Rows of each part, and who and what of the others the training rows do not know."""
+    """Rows of each part, and the users and movies of the other parts that the training rows lack."""
     counts = {f"{name}_rows": int((parts == number).sum()) for number, name in enumerate(PARTS)}
     trains = parts == PARTS.index("train")
     for number, name in enumerate(PARTS[1:], start=1):

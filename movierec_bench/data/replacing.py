@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
 
-# .NAME.PROCESS-STAMP.new and .old; without the process in those of before, whose processes are long over.
+# .NAME.PROCESS-STAMP.new and .old; older versions left out the process, which is long over.
 _LEFT = re.compile(r"\.(?P<name>.+)\.(?:(?P<process>\d+)-)?(?P<stamp>[0-9a-f]{12,32})\.(?P<kind>new|old)")
 _OF_DESKTOPS = (".DS_Store", "Thumbs.db", "desktop.ini")  # and macOS's ``._NAME`` beside any NAME
 

@@ -2,7 +2,7 @@
 
 The model in first place is the one whom luck helped most, so a test of each model against it, corrected for their
 number and nothing else, calls too many of them worse: of 46 equal models somebody in a third of all cases. Here every
-model is compared with every other one, and what is a large difference is found for all these comparisons together.
+model is compared with every other one, and how large a difference must be is found for all these comparisons together.
 """
 
 from __future__ import annotations

@@ -173,7 +173,7 @@ def _matrix(topk: pd.DataFrame, users: np.ndarray, items: np.ndarray, k: int) ->
 
 
 def _repeated(item_ix: np.ndarray) -> np.ndarray:
-    """Bool [U, K]: whether the movie stands further up in its row already."""
+    """Bool [U, K]: whether the movie stands further up in the same user's list."""
     order = np.argsort(item_ix, axis=1, kind="stable")
     ascending = np.take_along_axis(item_ix, order, axis=1)
     repeated = np.zeros(item_ix.shape, dtype=bool)

@@ -17,7 +17,7 @@ from movierec_bench.errors import DataError, ModelError
 from movierec_bench.runs.files import replacing
 
 _TREE = "tree"  # name of the array that holds the JSON; the others are numbered
-_NUMBERS = "biufc"  # kinds of arrays that NumPy stores and reads without pickle, and means by it what we mean
+_NUMBERS = "biufc"  # kinds of arrays that NumPy stores without pickle and reads back as the same
 _SPARSE = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix}
 
 

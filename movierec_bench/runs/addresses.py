@@ -14,7 +14,7 @@ _SHORTEST_SECRET = 3  # a shorter word is found everywhere
 
 
 def public_address(uri: str) -> str:
-    """The address without what may be secret: user, password, query and fragment; not a letter of one that is none.
+    """The address without what may be secret: user, password, query and fragment; a fixed word for what is no address.
 
     A password with letters that should have been percent-encoded (``/``, ``?``, ``#``, ``@``) is hidden too.
     """

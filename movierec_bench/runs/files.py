@@ -55,7 +55,7 @@ def is_temporary(path: Path) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files that processes which are over have left in ``folder``, there or not."""
+    """Remove the temporary files that ended processes have left in ``folder``, which may be missing."""
     for path in folder.iterdir() if folder.is_dir() else ():
         found = _TEMPORARY.fullmatch(path.name)
         if found and not is_running(found["process"]):

@@ -188,7 +188,7 @@ def _delete(run_folder: RunFolder) -> None:
 
 
 def _split_is_whole(run_folder: RunFolder, manifest: RunManifest) -> bool:
-    """Whether the split's files are those of the manifest; in a folder of before, whether they are there."""
+    """Whether the split's files are those of the manifest; in a folder of an older version, whether they are there."""
     if not manifest.split:
         return all((run_folder.split / f"{part}.parquet").is_file() for part in ("train", "valid", "test"))
     paths = {name: run_folder.split / name for name in manifest.split}

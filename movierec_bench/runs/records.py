@@ -84,14 +84,14 @@ class Status:
         budget: seconds of training that the fit and the refit were each allowed; None for no limit.
         fit_out_of_budget: whether the budget ended the fit.
         filter: the candidate filter in force; None for none.
-        seed: seed of everything random in the model; None in folders of before.
+        seed: seed of everything random in the model; None in folders of older versions.
         versions: package name to version, and Python's, where the model was trained.
         device: where PyTorch had the model, such as ``cpu`` or ``cuda``; None where not recorded.
         threads: threads that its numerical libraries used; None where not recorded.
-        code_hash: hash of the model's own source; None for a mix, and in folders of before.
+        code_hash: hash of the model's own source; None for a mix, and in folders of older versions.
         reads: settings that the model's training looked up, some of which stand in no YAML of its own; sorted.
         files: every file that this status vouches for, by name: those of the model's folder, and ``SUBMISSION`` for
-            ``submissions/<Model>.csv``. Empty in folders of before.
+            ``submissions/<Model>.csv``. Empty in folders of older versions.
         members: of a mix, each member's `result_hash` when the mix was made.
 
     Raises:
@@ -189,11 +189,11 @@ class RunManifest:
         seed: seed of the command that made the folder.
         versions: package name to version, then.
         command: the command that made the run.
-        run_id: what MLflow knows this folder by; made anew with the folder. Empty in folders of before.
+        run_id: what MLflow knows this folder by; made anew with the folder. Empty in folders of older versions.
         git_revision: commit of the working directory's repository; None without one.
         lacking: what models may require and cannot have here, of ``catalog.REQUIREMENTS``, comma-separated.
         home: absolute path of the folder when it was given ``run_id``; empty before it was tracked.
-        split: the files of the split, by name; empty until they are on disk, and in folders of before.
+        split: the files of the split, by name; empty until they are on disk, and in folders of older versions.
     """
 
     dataset: str

@@ -14,7 +14,7 @@ def why_stale(run: RunFolder, status: Status) -> str:
 
     Args:
         run: the run it is in.
-        status: its status. One without ``members``, of a model or of a folder of before, is never stale.
+        status: its status. One without ``members``, of a model or of an older version's folder, is never stale.
     """
     reasons = _reasons(run, status.members, (status.model,))
     if not reasons:

@@ -169,7 +169,7 @@ def searched(run: RunFolder) -> list[TrialFolder]:
 
 
 def best_config(run: RunFolder, model: str) -> Path:
-    """The YAML of the best trial, there or not."""
+    """Where the YAML of the best trial lies; it may be missing."""
     return run.path / "configs" / "models" / f"{model}.yaml"
 
 

@@ -96,9 +96,9 @@ class Protocol:
 
     @property
     def hash_of_before(self) -> str:
-        """What `hash` was for the same division of the rows before ``test_fit``; empty where results differ from then.
+        """The hash of the same split in versions without ``test_fit``; empty where results differ from theirs.
 
-        Then the settings that another protocol reads counted, too, all but ``shown_share``.
+        Those versions hashed the settings of the other protocols, too, all but ``shown_share``.
         """
         if self.test_fit != TRAIN:
             return ""

@@ -126,7 +126,7 @@ class Parent(ABC):
 
     @abstractmethod
     def files(self) -> list[tuple[Path, Optional[str]]]:
-        """Each artifact's file and its folder, None for the top; when the files are as they were, the parent is."""
+        """Each artifact's file and its folder, None for the top; while they are unchanged, the parent is taken for unchanged."""
 
     @abstractmethod
     def ended(self) -> Optional[int]:

@@ -36,7 +36,7 @@ class Training:
     _sent: int = 0
 
     def add(self, epoch: Mapping[str, float]) -> None:
-        """An epoch has ended; the first again means that the model started anew, on another machine."""
+        """Add an epoch that has ended; another first epoch means that the model started anew, on another machine."""
         if self.epochs and epoch["epoch"] <= self.epochs[-1]["epoch"]:
             self.epochs, self._sent = [], 0
             self.run = None

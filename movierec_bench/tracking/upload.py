@@ -110,7 +110,7 @@ def upload(
 
 
 def send_training(run: RunFolder, uri: str, training: Collection[Training]) -> None:
-    """Send the epochs of models in training; what an earlier benchmark left of such a model, killed halfway, goes.
+    """Send the epochs of models in training; what a benchmark killed halfway left of such a model is deleted.
 
     Raises:
         ConfigError: as `upload` does.
