@@ -126,7 +126,7 @@ class Parent(ABC):
 
     @abstractmethod
     def files(self) -> list[tuple[Path, Optional[str]]]:
-        """Each artifact's file and its folder, None for the top; while they are unchanged, the parent is taken for unchanged."""
+        """Each artifact's file and its folder, None for the top; while they are unchanged, so is the parent."""
 
     @abstractmethod
     def ended(self) -> Optional[int]:
