@@ -18,11 +18,12 @@ from typing import Any
 from faults import scenes
 from faults.mutations import mutated
 from faults.scenes import Scene
+from faults.supervising import patience
 from faults.trying import Tried
 
 FUZZ = "fuzz"  # the scene, in seeds and in the table
 BATCH = 25  # files that one process is given
-_SECONDS = 10  # for one file
+_SECONDS = 10  # for one file, on a machine that is busy with nothing else
 _MOST_RSS_MB = 3000.0
 _MOST_CHARACTERS = 5000
 _BOARD = "runs/planted"
@@ -229,7 +230,7 @@ class FuzzStage:
             for place in places:
                 rng = random.Random(f"{base}/{place}")
                 path.write_bytes(mutated(whole, target.kind, rng))
-                signal.alarm(_SECONDS)
+                signal.alarm(round(_SECONDS * patience()))
                 word = " | ".join(_wrong_with(target, folder))
                 signal.alarm(0)
                 os.write(write, (word.replace("\n", " ")[:1000] + "\n").encode("utf-8", "replace"))

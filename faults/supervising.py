@@ -16,8 +16,8 @@ from faults import breaking, cases, forks, points
 from faults.cases import Fault, TimedSignal, Trouble
 from faults.journal import Journal, cut_power, modification_times
 
-COMMAND_SECONDS = 40.0  # a command of these scenes takes one or two
-LEFT_SECONDS = 10.0  # after its end, until nothing of it runs any more
+COMMAND_SECONDS = 40.0  # a command of these scenes takes one or two; on a machine that is busy with nothing else
+LEFT_SECONDS = 10.0  # after its end, until nothing of it runs any more; likewise
 _HANGING_SECONDS = 0.3  # before somebody who sees nothing happen presses Ctrl-C, and again before the second time
 
 _SET_CHILD_SUBREAPER = 36  # prctl(2)
@@ -31,7 +31,7 @@ class Outcome:
         argv: what was called.
         code: exit code, negative for a signal; None where it did not end within `COMMAND_SECONDS`.
         output: standard output and error.
-        seconds: wall clock.
+        seconds: wall clock, over the `patience` that the machine's load asked for.
         rss_mb: peak memory of the command's own process, MiB.
         left: processes that still ran `LEFT_SECONDS` after its end, and were killed then.
         happened: how many of the planned troubles took place.
@@ -46,6 +46,11 @@ class Outcome:
     left: list[str] = field(default_factory=list)
     happened: int = 0
     lost: list[str] = field(default_factory=list)
+
+
+def patience() -> float:
+    """How much longer than on an idle machine things may take now, as others compete for its processors; at least 1."""
+    return max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def adopt_orphans() -> None:
@@ -115,7 +120,7 @@ class Supervised:
         happened = sum(self._memory[: len(self._faults)]) + self._sent
         for number, outcome in enumerate(self._outcomes):
             outcome.happened = happened
-            path = self._output(number)
+            path = self._output(number)  # made before the process: it may be killed before it writes
             outcome.output = path.read_text(encoding="utf-8", errors="replace")
             path.unlink()
         if powers and self._memory[self._faults.index(powers[0])]:
@@ -138,6 +143,7 @@ class Supervised:
             points.tell_roles_to(write)
             points.watch(breaker, self._folder, "" if number == 0 else f"{number + 1}:")
 
+        self._output(number).touch()
         return forks.fork_command(outcome.argv, self._folder, self._environment, self._output(number), prepare)
 
     def _watch(self, read: int) -> None:
@@ -156,10 +162,10 @@ class Supervised:
             self._send_planned(now)
             if ended is None and not self._alive:
                 ended = now
-            if ended is not None and now > ended + LEFT_SECONDS:
+            if ended is not None and now > ended + LEFT_SECONDS * patience():
                 self._outcomes[0].left += [_describe(process) for process in descendants()]
                 kill_descendants()
-            elif ended is None and now > self._started + COMMAND_SECONDS:
+            elif ended is None and now > self._started + COMMAND_SECONDS * patience():
                 self._overdue = True
                 kill_descendants()
 
@@ -174,7 +180,7 @@ class Supervised:
                 return True
             outcome = self._alive.pop(process, None)
             if outcome is not None:
-                outcome.seconds = time.monotonic() - self._started
+                outcome.seconds = (time.monotonic() - self._started) / patience()
                 outcome.rss_mb = usage.ru_maxrss / 1024
                 outcome.code = None if self._overdue else os.waitstatus_to_exitcode(status)
 
