@@ -62,7 +62,7 @@ class Maker:
         """Rank, score, write, submit, take the place of an earlier mix of that name, and renew the board."""
         check_members(self.run, self.recipe.members)
         members = [self.run.find(name) for name in self.recipe.members]
-        refitted = all(member.topk("full").is_file() for member in members)
+        refitted = all(member.has_topk("full") for member in members)
         shutil.rmtree(self.staged.path, ignore_errors=True)  # what a command that was killed had begun
         write_yaml(self.staged.params, self.recipe.to_mapping())
         started = time.perf_counter()

@@ -90,7 +90,7 @@ def with_refits(run: RunFolder, members: Sequence[str], models: Union[str, Seque
     """
     parts = [models] if isinstance(models, str) else list(models)
     named = {word for part in parts for word in re.split(r"[,\s]+", part)}
-    lacking = [name for name in members if not run.find(name).topk("full").is_file()]
+    lacking = [name for name in members if not run.find(name).has_topk("full")]
     if not lacking:
         return tuple(members)
     if named.isdisjoint(lacking) and len(lacking) < len(members):
@@ -118,7 +118,7 @@ def check_members(run: RunFolder, members: Sequence[str], parts: Sequence[str] =
             continue
         stale = why_stale(run, status)
         problems += [f"{name} is stale: {stale}"] if stale else []
-        absent = [folder.topk(part).name for part in parts if not folder.topk(part).is_file()]
+        absent = [folder.topk(part).name for part in parts if not folder.has_topk(part)]
         problems += [f"{name} has no ranking {file}" for file in absent]
     if problems:
         raise ConfigError(

@@ -61,7 +61,7 @@ def submit(run: PathLike, model: str, atomic: Optional[PathLike] = None) -> Path
 
 
 def _check_submittable(run: RunFolder, source: ModelFolder) -> None:
-    if not source.topk("full").is_file():
+    if not source.has_topk("full"):
         raise problem(
             str(source.topk("full")),
             f"is not there: {source.name} was not refitted on every row",

@@ -137,11 +137,20 @@ class ModelFolder:
         self._check_whole(self.per_user)
         return _read_parquet(self.per_user, (USER, *metrics))
 
+    def has_topk(self, part: str) -> bool:
+        """Whether a ranking was stored for ``part``. Raises DataError where one was and is gone."""
+        if self.topk(part).is_file():
+            return True
+        self._check_whole(self.topk(part))
+        return False
+
     def _check_whole(self, path: Path) -> None:
         """Raise DataError where a file is not what the status vouches for; without a status nothing is known."""
         vouched = self.read_status().files.get(path.name) if self.status.exists() else None
-        if vouched is None or not path.is_file():  # reading it says that it is not there
+        if vouched is None:
             return
+        if not path.is_file():
+            raise DataError(f"{path} is not there, though status.json vouches for it; {REDO}")
         found = stored_file(path)
         if found != vouched:
             how = f"has {found.size:,} bytes" if found.size != vouched.size else "has other content"

@@ -19,7 +19,7 @@ STATES = (DONE, FAILED, SKIPPED, BUDGET)
 STATUS_METRICS = (*METRICS, COVERAGE, "ci_low", "ci_high")
 ENSEMBLE = "ensemble"  # the family that a mix of models shows on the board
 SUBMISSION = "submission.csv"  # in ``Status.files``: submissions/<Model>.csv
-REDO = "run the same command again to have it redone"
+REDO = "run the command that made it again, and it is redone"
 
 _LARGEST = 2**63 - 1  # of integers: what a table of 64-bit numbers holds
 _MOST_CHARACTERS = 2000  # of an error

@@ -270,7 +270,7 @@ def test_other_content_of_the_same_size_is_found_when_it_is_used(copied: Path) -
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"per_user\.parquet has other content.*run the same command again"):
+    with pytest.raises(DataError, match=r"per_user\.parquet has other content.*run the command that made it again"):
         there.model("EASE").read_per_user()
     board = build_board(there).to_frame().set_index("model")
     assert board.loc["EASE", "status"] == "damaged"

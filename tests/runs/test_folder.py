@@ -323,7 +323,7 @@ def test_a_damaged_field_is_named(
     write_text(folder.status, json.dumps(damage(json.loads(DONE.to_json()))))
     with pytest.raises(DataError, match=message) as caught:
         folder.read_status()
-    assert "run the same command again" in str(caught.value)
+    assert "run the command that made it again" in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b'{"model": "EA', b"[1, 2]", b"null", b"\xff\xfe{}"])
@@ -331,7 +331,7 @@ def test_a_status_that_is_no_json_object_names_the_file(tmp_path: Path, content:
     folder = ModelFolder(tmp_path / "EASE")
     folder.path.mkdir()
     folder.status.write_bytes(content)
-    with pytest.raises(DataError, match=r"status\.json.*expected.*run the same command again"):
+    with pytest.raises(DataError, match=r"status\.json.*expected.*run the command that made it again"):
         folder.read_status()
 
 
