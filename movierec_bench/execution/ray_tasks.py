@@ -15,7 +15,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 import numpy as np
 
@@ -51,6 +51,7 @@ class Placed:
 class _Outcome:
     error: Optional[str]
     files: Files
+    started: bool = True  # False where the node had no room for it before the time for all was over
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class _Order:
     threads: int
     environment: Mapping[str, str]
     timeout: Optional[float]
+    until: Optional[float]
 
 
 @dataclass(frozen=True)
@@ -98,12 +100,13 @@ def run_tasks_on_ray(
         work: a module-level function that reads the job's data set and split and writes into its run's folder.
         workers: tasks at once; None: as many as the cluster has room for.
         timeout: seconds on a node after which a task is ended and has failed. None: no limit.
-        until: seconds since 1970 after which no task is submitted. None: no limit.
+        until: seconds since 1970, by each node's clock, after which no task is started and all that run are ended.
+            None: no limit.
 
     Yields:
-        As `processes.run_tasks`: (task, message) for every message, and (task, Ended) once for every task, when
-        its files are in the run's folder here; besides, (task, Placed) when it begins on a node, again each time
-        it starts again because its node was lost.
+        As `processes.run_tasks`: (task, message) for every message, and (task, Ended) or (task, NotStarted) once for
+        every task, when its files are in the run's folder here; besides, (task, Placed) when it begins on a node, again
+        each time it starts again because its node was lost.
 
     Closing the generator stops what runs on the nodes.
 
@@ -114,7 +117,7 @@ def run_tasks_on_ray(
 
     if not tasks:
         return
-    office = _Office(tasks[0].argument, work, timeout)
+    office = _Office(tasks[0].argument, work, timeout, until)
     waiting = [_Attempt(task) for task in tasks]
     running: dict[Any, _Attempt] = {}
     try:
@@ -152,11 +155,11 @@ def run_tasks_on_ray(
 class _Office:
     """Submits tasks; holds the inputs and the mailbox they share."""
 
-    def __init__(self, job: Job, work: Work, timeout: Optional[float]) -> None:
+    def __init__(self, job: Job, work: Work, timeout: Optional[float], until: Optional[float]) -> None:
         import ray
 
         self._work = work
-        self._timeout = timeout
+        self._timeout, self._until = timeout, until
         self._environment = environment()
         self._inputs = ray.put(_inputs(job))
         here = on_node(ray.get_runtime_context().get_node_id())
@@ -181,7 +184,7 @@ class _Office:
 
         wish = attempt.task.argument.entry.resources
         threads = max(1, int(wish["cpu"]))
-        order = _Order(attempt.task, self._work, attempt.number, threads, self._environment, self._timeout)
+        order = _Order(attempt.task, self._work, attempt.number, threads, self._environment, self._timeout, self._until)
         # Ray itself retries nothing: it would not tell, and it takes the death of a process for that of a node.
         remote: Any = ray.remote(_work_on_node)
         return remote.options(
@@ -211,7 +214,7 @@ def _find(running: Mapping[Any, _Attempt], name: str, number: int) -> Optional[_
     return next((one for one in running.values() if (one.task.name, one.number) == (name, number)), None)
 
 
-def _end(reference: Any, attempt: _Attempt) -> Optional[Ended]:
+def _end(reference: Any, attempt: _Attempt) -> Union[Ended, NotStarted, None]:
     """How the attempt ended, with its files put into the run's folder; None: its node was lost, try again."""
     import ray
 
@@ -222,7 +225,7 @@ def _end(reference: Any, attempt: _Attempt) -> Optional[Ended]:
         cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
     else:
         _keep(outcome.files, task.argument)
-        return Ended(outcome.error)
+        return Ended(outcome.error) if outcome.started else NotStarted()
     where = f"node {attempt.node}" if attempt.node else "its node"
     if not _means_a_lost_node(cause):  # raised around the model: no space on the node's disk, its memory guard
         return Ended(f"on {where}: {describe(cause)}")
@@ -288,15 +291,17 @@ def _work_on_node(order: _Order, inputs: Files, mailbox: Any) -> _Outcome:
         job = replace(there, dataset=scratch / "atomic" / there.dataset.name, run=scratch / "run")
         argument = _Local(job, order.work, scratch, os.environ.get("CUDA_VISIBLE_DEVICES"))
         here = Task(task.name, argument, job.staged.log)
-        error = None
-        for _, message in run_tasks([here], _work_in_own_process, 1, order.threads, order.timeout):
+        error, started = None, True
+        for _, message in run_tasks([here], _work_in_own_process, 1, order.threads, order.timeout, order.until):
             if isinstance(message, Ended):
                 error = message.error
+            elif isinstance(message, NotStarted):
+                started = False
             else:
                 send(message)
         if error is not None:  # may name the log, which will be elsewhere
             error = error.replace(str(here.log), str(task.log))
-        outcome = _Outcome(error, _results(job))
+        outcome = _Outcome(error, _results(job), started)
     ray.get(kept)  # no message is on its way any more when the task ends
     return outcome
 

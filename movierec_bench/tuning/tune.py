@@ -137,6 +137,11 @@ def _open(folder: RunFolder, source: Path, rules: Protocol, seed: int, fresh: bo
     except DataError:
         if not fresh:
             raise
+        if folder.models() or folder.ensembles():
+            raise ConfigError(
+                f"{folder.path} holds results of `run` on other data or under another protocol, which --fresh would "
+                "delete; expected a folder of searches alone, or none; give another folder as --out"
+            ) from None
         open_run(folder, data, rules, seed, fresh=True, command=command)
 
 

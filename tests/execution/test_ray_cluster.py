@@ -146,7 +146,11 @@ class Command:
         return "\n".join(self.lines)
 
     def end(self) -> int:
-        code = self.process.wait(timeout=300)
+        try:
+            code = self.process.wait(timeout=300)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError(f"did not end:\n{self.text()}") from None
         self._reader.join()
         return code
 
@@ -213,6 +217,23 @@ def test_ctrl_c_stops_what_runs_on_the_nodes(place: Path, ray_cluster: Any) -> N
     assert there.end() == 130, there.text()
     assert "running again goes on from there" in there.text()
     assert "Traceback" not in there.text()
+    assert scratch_folders(place) == before
+
+
+@pytest.mark.parametrize("limit", [("--timeout", "25"), pytest.param(("--hours", "0.02"), marks=pytest.mark.slow)])
+def test_a_model_that_never_ends_is_ended_on_its_node_when_its_time_is_up(
+    place: Path, ray_cluster: Any, limit: tuple[str, str]
+) -> None:
+    (place / "gate").unlink(missing_ok=True)
+    before = scratch_folders(place)
+    out = f"timed{limit[0]}"
+    there = Command(place, "--models", "Pop,Gated", "--out", out, "--ray", ray_cluster.address, *limit)
+    assert there.end() == 1, there.text()
+    run = RunFolder(place / out / "planted")
+    assert run.model("Pop").read_status().state == "done" and run.submission("Pop").is_file()
+    ended = run.model("Gated").read_status()
+    assert ended.state == "failed"
+    assert "seconds that --timeout or --hours gave it" in str(ended.error)
     assert scratch_folders(place) == before
 
 

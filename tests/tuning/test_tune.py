@@ -15,6 +15,7 @@ from typing import Any, Callable
 import pandas as pd
 import psutil
 import pytest
+from support.mix_runs import write_run
 from support.planted import planted_competition
 from support.ray_processes import write_sitecustomize
 
@@ -292,6 +293,14 @@ def test_other_parameters_of_the_model_are_other_trials(tmp_path: Path) -> None:
     (tmp_path / "configs" / "models" / "BPR.yaml").write_text(BPR.replace("epochs: 2", "epochs: 1"))
     assert [len(trial.epochs) for trial in go(tmp_path, "BPR", samples=1).models[0].trials] == [1, 1]
     assert len(records(tmp_path, "BPR")) == len(before) + 2
+
+
+def test_a_fresh_search_deletes_no_run(tmp_path: Path) -> None:
+    run = write_run(tmp_path, users=30)
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match="runs/planted holds results of `run`.*another folder as --out"):
+        tune("EASE", out=tmp_path / "runs", atomic=tmp_path / "atomic", protocol="last", fresh=True, no_track=True)
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_another_protocol_needs_another_folder(tmp_path: Path) -> None:
