@@ -36,7 +36,7 @@ from movierec_bench.execution.ray_tasks import Placed, run_tasks_on_ray
 from movierec_bench.reports.board import Board
 from movierec_bench.reports.leaderboard import build_board
 from movierec_bench.reports.submission import check_unseen
-from movierec_bench.runs.command import check_positive, recorded
+from movierec_bench.runs.command import check_positive, check_seed, recorded
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.opening import find_dataset, only_run, open_run
 from movierec_bench.runs.records import FAILED, SKIPPED
@@ -139,6 +139,7 @@ def run(  # noqa: D417  `recorded` hands over the command
     check_positive("--hours", hours)
     check_positive("--seeds", seeds)
     check_positive("--split-seeds", split_seeds)
+    check_seed(seed, seeds)
     rules = protocol_of(configs, protocol)
     _check_drawn(rules, split_seeds)
     folder = find_dataset(atomic, dataset)

@@ -22,6 +22,12 @@ def check_positive(flag: str, value: Optional[float]) -> None:
         raise ConfigError(f"{flag} is {value}; expected a number above 0")
 
 
+def check_seed(seed: int, count: int = 1) -> None:
+    """Raise ConfigError unless ``seed`` and the ``count`` - 1 after it are seeds that NumPy and PyTorch take."""
+    if not 0 <= seed <= 2**32 - count:
+        raise ConfigError(f"--seed is {seed}; expected a whole number from 0 to {2**32 - count}")
+
+
 def recorded(function: Callable[Concatenate[str, Parameters], Result]) -> Callable[Parameters, Result]:
     """Hand a function, before its own arguments, the shell command that does the same as the call."""
     signature = inspect.signature(function)

@@ -13,7 +13,7 @@ from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.execution.devices import check_device, every_gpu_visible
 from movierec_bench.execution.processes import usable_cpus
 from movierec_bench.execution.ray_cluster import connected, has_room, in_words
-from movierec_bench.runs.command import check_positive, command_line, recorded
+from movierec_bench.runs.command import check_positive, check_seed, command_line, recorded
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.opening import find_dataset, only_run, open_run
 from movierec_bench.runs.trials import DEFAULT, TrialFolder, best_config, best_trial
@@ -90,6 +90,7 @@ def tune(  # noqa: D417  `recorded` hands over the command
     entries = _tunable(select(load_catalog(configs), models))
     for flag, value in (("--samples", samples), ("--budget", budget), ("--workers", workers)):
         check_positive(flag, value)
+    check_seed(seed)
     spaces = {entry.name: load_space(entry, folders) for entry in entries}
     check_device(device, workers, on_cluster=ray is not None)
     recbole_folder()  # or every model would fail without it

@@ -187,6 +187,9 @@ def test_a_result_under_another_filter_is_no_repetition(run: RunFolder) -> None:
     ("flags", "message"),
     [
         ({"seeds": 0}, "--seeds is 0; expected a number above 0"),
+        ({"seed": -1}, "--seed is -1; expected a whole number from 0 to 4294967295"),
+        ({"seed": 2**32}, "--seed is 4294967296"),
+        ({"seed": 2**32 - 1, "seeds": 2}, "--seed is 4294967295; expected a whole number from 0 to 4294967294"),
         ({"split_seeds": 2, "protocol": "last"}, "the protocol 'last' draws nothing"),
     ],
 )
