@@ -26,7 +26,7 @@ from movierec_bench.recbole_backend.model_state import (
 from movierec_bench.recbole_backend.scorer import Ranker, dataset_of, give_history
 from movierec_bench.recbole_backend.stored_state import read_state, write_state
 from movierec_bench.runs.files import write_text
-from movierec_bench.schema import HEAD, ITEM, RELATION, TAIL, TIME, USER, YEAR
+from movierec_bench.schema import HEAD, ITEM, RELATION, TAIL, TIME, USER, YEAR, PathLike
 from movierec_bench.settings.catalog import ModelEntry
 from movierec_bench.settings.entry_record import entry_of, record_of
 from movierec_bench.training.building import build_dataset, build_model
@@ -80,19 +80,20 @@ def keep(folder: Path, fitted: Ranker, data: AtomicData, rows: Interactions, see
     write_text(folder / MODEL, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_kept(folder: Path, changes: Optional[Mapping[str, Any]] = None) -> Kept:
+def read_kept(folder: Path, changes: Optional[Mapping[str, Any]] = None, configs: Optional[PathLike] = None) -> Kept:
     """The model that `keep` wrote. Nothing is trained, and nothing in the folder is executed.
 
     Args:
         folder: a kept model's folder.
         changes: parameters to give other values, only such as change how the model ranks.
+        configs: the user's own configuration folder, for a model whose class is the user's own.
 
     Raises:
         DataError: a file of the folder is missing or damaged.
         ConfigError: the model has no such parameter, or its class is not there.
     """
     description = _read_description(folder / MODEL)
-    entry = entry_of(description["model"], folder / MODEL).with_parameters(changes or {})
+    entry = entry_of(description["model"], folder / MODEL, configs).with_parameters(changes or {})
     load_model_class(entry)  # its module knows the records that its state is made of
     data, rows = _read_data(folder, description)
     state = read_state(folder / LEARNED)

@@ -197,13 +197,15 @@ class KeptModel:
         return Recommendations(self.name, table.assign(**{TITLE: titles.loc[table[ITEM]].to_numpy()}))
 
 
-def load(run: PathLike, model: str, inference: Optional[str] = None) -> KeptModel:
+def load(run: PathLike, model: str, inference: Optional[str] = None, configs: Optional[PathLike] = None) -> KeptModel:
     """Load a model that `run` kept; nothing is trained, and nothing in its folder is executed.
 
     Args:
         run: a run's folder, such as ``runs/ml-100k``.
         model: the model's name.
         inference: another value of the model's parameter ``inference``, as BERT4Rec has one. None: as trained.
+        configs: a user's own configuration folder, as in `run`; the code of a model that is the user's own is taken
+            from there.
 
     Raises:
         ConfigError: no such model, one that was not kept, or no such parameter.
@@ -215,14 +217,14 @@ def load(run: PathLike, model: str, inference: Optional[str] = None) -> KeptMode
             f"{folder.kept} is not there: {model} was not kept; expected a model of `run --keep-models`; run it again "
             "with that flag (what is finished stays, and only the refit is repeated)"
         )
-    return load_folder(folder.kept, inference)
+    return load_folder(folder.kept, inference, configs)
 
 
-def load_folder(folder: PathLike, inference: Optional[str] = None) -> KeptModel:
+def load_folder(folder: PathLike, inference: Optional[str] = None, configs: Optional[PathLike] = None) -> KeptModel:
     """As `load`, from the model's own folder, wherever it has been copied to."""
     from movierec_bench.kept.model_folder import read_kept
 
-    return KeptModel(read_kept(Path(folder), {} if inference is None else {"inference": inference}))
+    return KeptModel(read_kept(Path(folder), {} if inference is None else {"inference": inference}, configs))
 
 
 def recommend(
@@ -234,6 +236,7 @@ def recommend(
     filter: Optional[str] = None,
     inference: Optional[str] = None,
     out: Optional[PathLike] = None,
+    configs: Optional[PathLike] = None,
 ) -> Recommendations:
     """Recommend movies with a model that `run --keep-models` kept, also to people it never saw.
 
@@ -247,6 +250,8 @@ def recommend(
             ``none``: no filter.
         inference: another value of the model's parameter ``inference``, as BERT4Rec has one. None: as trained.
         out: also write the table here, as CSV.
+        configs: a user's own configuration folder, as in `run`; the code of a model that is the user's own is taken
+            from there.
 
     Returns:
         The movies with their titles.
@@ -256,7 +261,7 @@ def recommend(
         DataError: an id that is not in the data, or a damaged file.
         ModelError: the model cannot rank people it never saw.
     """
-    ranked = load(run, model, inference).recommend(users, items, k, filter)
+    ranked = load(run, model, inference, configs).recommend(users, items, k, filter)
     if out is not None:
         write_csv(Path(out), ranked.table)
     return ranked

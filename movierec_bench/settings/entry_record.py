@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from movierec_bench.errors import ConfigError, DataError
+from movierec_bench.schema import PathLike
 from movierec_bench.settings.catalog import load_catalog
 from movierec_bench.settings.entry import ModelEntry
 from movierec_bench.settings.entry_reading import declared_of, is_packaged
@@ -22,12 +23,13 @@ def record_of(entry: ModelEntry) -> dict[str, Any]:
     return {**stored, "code_hash": entry.code.hash if entry.code is not None else ""}
 
 
-def entry_of(record: Mapping[str, Any], path: Path) -> ModelEntry:
+def entry_of(record: Mapping[str, Any], path: Path, configs: Optional[PathLike] = None) -> ModelEntry:
     """The entry of a record, whose class is one of the library's, or one of the configurations used here.
 
     Args:
         record: from `record_of`; it may have been changed by a stranger.
         path: the file it was read from, for messages.
+        configs: the user's own configuration folder; see `ConfigFolders`.
 
     Raises:
         DataError: a field is missing, or a parameter has a value that it may not have.
@@ -39,7 +41,7 @@ def entry_of(record: Mapping[str, Any], path: Path) -> ModelEntry:
         entry = ModelEntry(**values, path=path)
         own = record["code_hash"]
         if own or not is_packaged(entry.module, entry.class_name):
-            entry = replace(entry, code=_same_model_here(entry, own, path).code)
+            entry = replace(entry, code=_same_model_here(entry, own, path, configs).code)
         entry = replace(entry, declared=declared_of(entry.module, entry.class_name))
         for key, value in entry.parameters.items():
             entry.check(key, value)
@@ -50,9 +52,9 @@ def entry_of(record: Mapping[str, Any], path: Path) -> ModelEntry:
     return entry
 
 
-def _same_model_here(entry: ModelEntry, code_hash: str, path: Path) -> ModelEntry:
+def _same_model_here(entry: ModelEntry, code_hash: str, path: Path, configs: Optional[PathLike]) -> ModelEntry:
     """The model of that name in the catalogue, of the same class and the same code."""
-    here = load_catalog().get(entry.name)
+    here = load_catalog(configs).get(entry.name)
     if here is None or (here.module, here.class_name, here.code.hash if here.code is not None else "") != (
         entry.module,
         entry.class_name,
@@ -60,7 +62,7 @@ def _same_model_here(entry: ModelEntry, code_hash: str, path: Path) -> ModelEntr
     ):
         raise ConfigError(
             f"{path}: the class of {entry.name} is none of this library's, and no model here has it; expected its "
-            f"{entry.name}.yaml and {entry.name}.py, as they were when it was kept, in recbole_configs/models of the "
-            "working directory"
+            f"{entry.name}.yaml and {entry.name}.py, as they were when it was kept, in models/ of the folder given "
+            "with --configs, or in recbole_configs/models of the working directory"
         )
     return here

@@ -135,6 +135,48 @@ def test_a_filter_and_another_inference_rank_again_without_training(folder: Path
     )
 
 
+OWN_YAML = """catalog: {family: rule, source: ours, trainer: closed_form, batches: none, history: rows}
+weight: 1.0  # float > 0
+"""
+OWN_CODE = '''
+import torch
+
+from movierec_bench.models import HistoryModel
+
+
+class Largest(HistoryModel):
+    """The movies of the largest numbers first."""
+
+    other_parameter_name = ["scores"]
+
+    def fit_closed_form(self):
+        self.scores = torch.arange(self.n_items, dtype=torch.float32)
+
+    def full_sort_predict(self, interaction):
+        return self.scores.repeat(len(interaction[self.USER_ID]), 1)
+'''
+
+
+def test_a_model_of_ones_own_recommends_with_the_folder_that_has_its_class(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "models").mkdir(parents=True)
+    (tmp_path / "mine" / "models" / "Largest.yaml").write_text(OWN_YAML)
+    (tmp_path / "mine" / "models" / "Largest.py").write_text(OWN_CODE)
+    mb.run(
+        "Largest",
+        atomic=folder / "atomic_data",
+        out=tmp_path / "runs",
+        configs=tmp_path / "mine",
+        quiet=True,
+        keep_models=True,
+    )
+    run = tmp_path / "runs" / "planted"
+    with pytest.raises(ConfigError, match="no model here has it.*in models/ of the folder given with --configs"):
+        mb.recommend(run, "Largest", users=[100])
+    found = mb.recommend(run, "Largest", items=[10], k=3, configs=tmp_path / "mine").to_frame()
+    assert found["item"].tolist() == sorted(found["item"], reverse=True)
+    assert mb.load(run, "Largest", configs=tmp_path / "mine").name == "Largest"
+
+
 def test_a_run_with_a_filter_recommends_with_it(folder: Path) -> None:
     write_atomic(planted_competition(seed=1), folder / "atomic_filtered", "planted")
     mb.run("Pop", atomic=folder / "atomic_filtered", out=folder / "filtered", filter="unpopular:15", keep_models=True)
