@@ -3,25 +3,53 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Optional
 
 from movierec_bench.commands.from_function import command_from
-from movierec_bench.commands.terminal import say
+from movierec_bench.commands.terminal import say, say_next
 from movierec_bench.data.convert import convert
-from movierec_bench.schema import NO_TIMES
+from movierec_bench.schema import ITEM, ITEM_FEATURES, NO_TIMES, RATING, TIME, TITLE, USER, YEAR
 
 _HEADLINE = ("interactions", "users", "movies")
+_WITHOUT = {f"movies_without_{name}": f"{name}s" for name in (TITLE, YEAR, *ITEM_FEATURES)}
 
 
 def _show(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    counts = manifest["counts"]
+    counts, found = manifest["counts"], manifest.get("found", {})
     say(f"{folder}: " + ", ".join(f"{counts[what]:,} {what}" for what in _HEADLINE))
+    for line in _how_it_was_read(found):
+        say(f"  {line}")
+    nothing = [what for what in _WITHOUT if counts.get(what) == counts["movies"]]
     for what, count in counts.items():
-        if what not in _HEADLINE and count:
+        if what not in (*_HEADLINE, *nothing) and count:
             say(f"  {what.replace('_', ' ')}: {count:,}")
-    protocol = "given" if manifest.get("parts") else "random" if manifest.get("times") == NO_TIMES else ""
-    say(f"next: python -m movierec_bench run --models fast{protocol and f' --protocol {protocol}'}")
+    if nothing:
+        lacking = ", ".join(name for what, name in _WITHOUT.items() if what in nothing)
+        say(f"  no movie has any of: {lacking}; models that need them will be skipped")
+    protocol = "given" if manifest.get("parts") else "random" if manifest.get("times") == NO_TIMES else None
+    say_next("run", models="fast", protocol=protocol, **_where(folder))
+
+
+def _how_it_was_read(found: Mapping[str, Any]) -> list[str]:
+    """The format and the columns that were found, and that ratings are no part of it unless somebody asks."""
+    if "format" not in found:
+        return []
+    columns = {role: name for role, name in found.get("columns", {}).items() if name}
+    told = ", ".join(f"{role} {columns[role]}" for role in (USER, ITEM, TIME, RATING) if role in columns)
+    lines = [f"read as: {found['format']}{told and f' ({told})'}"]
+    if RATING in columns and "min_rating" not in found.get("thresholds", {}):
+        lines.append("every row counts, whatever its rating; --min-rating 4 would drop the lower ones")
+    return lines
+
+
+def _where(folder: Path) -> dict[str, Optional[str]]:
+    """The flags by which `run` finds this data set, where it would not find it without."""
+    several = sum((path / f"{path.name}.inter").is_file() for path in folder.parent.iterdir()) > 1
+    elsewhere = folder.parent != Path("atomic_data")
+    return {"dataset": folder.name if several else None, "atomic": str(folder.parent) if elsewhere else None}
 
 
 command = command_from(convert, _show)

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from movierec_bench.commands.from_function import command_from
-from movierec_bench.commands.terminal import say
-from movierec_bench.reports.eda.command import eda
+from movierec_bench.commands.terminal import say, say_next
+from movierec_bench.reports.eda.command import Eda, eda
 
-command = command_from(eda, lambda pictures: say(pictures.describe()))
+
+def _show(pictures: Eda) -> None:
+    say(pictures.describe())
+    if pictures.run is None:
+        say_next("run", models="fast", dataset=pictures.folder.name)
+
+
+command = command_from(eda, _show)

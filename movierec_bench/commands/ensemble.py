@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from movierec_bench.commands.from_function import command_from
-from movierec_bench.commands.terminal import say
-from movierec_bench.mixing.ensemble import ensemble
+from typing import Union
 
-command = command_from(ensemble, lambda mix: say(mix.describe()), arguments=("run",))
+from movierec_bench.commands.from_function import command_from
+from movierec_bench.commands.terminal import say, say_next
+from movierec_bench.mixing.ensemble import ensemble
+from movierec_bench.mixing.files import FileMix
+from movierec_bench.mixing.mix import Mix
+
+
+def _show(mix: Union[Mix, FileMix]) -> None:
+    say(mix.describe())
+    if isinstance(mix, FileMix):
+        say_next("score", submission=mix.submission)
+    else:
+        say_next("leaderboard", mix.folder.path.parents[1])
+
+
+command = command_from(ensemble, _show, arguments=("run",))

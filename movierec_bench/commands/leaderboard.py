@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Union
 
 from movierec_bench.commands.from_function import command_from
-from movierec_bench.commands.terminal import say, show_table
+from movierec_bench.commands.terminal import say, say_next, show_table
 from movierec_bench.reports.board import Board
 from movierec_bench.reports.leaderboard import leaderboard
 from movierec_bench.reports.segment_board import SegmentBoard
@@ -25,6 +25,7 @@ def _show(board: Union[Board, SegmentBoard]) -> None:
     else:
         show_table(board.to_rich())
         say(f"every model, with 95 % intervals: {board.path}")
+    say_next("ensemble", board.path.parent if isinstance(board, SegmentBoard) else board.folder)
 
 
 command = command_from(leaderboard, _show, arguments=("run",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from movierec_bench.commands.from_function import command_from
 from movierec_bench.commands.leaderboard import show_board
-from movierec_bench.commands.terminal import say
+from movierec_bench.commands.terminal import say, say_next
 from movierec_bench.execution.run import run
 from movierec_bench.reports.board import Board
 
@@ -14,6 +14,7 @@ def _show(board: Board) -> int:
     say(f"board, submissions and every model's files: {board.folder}")
     if board.tracking is not None:
         say(board.tracking)
+    say_next("report", board.folder)
     return 1 if board.failed else 0
 
 

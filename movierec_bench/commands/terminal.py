@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable
-from typing import Optional
+from typing import Any, Optional
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from movierec_bench.errors import readable
+from movierec_bench.runs.command import command_line
 
 
 def say(text: str) -> None:
     """Print a line as it is: not wrapped, no markup."""
     console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def say_next(command: str, *given: Any, **flags: Any) -> None:
+    """Print the command that is useful next: its name, what is given by position, and flags by their keywords."""
+    line = command_line(command, flags)
+    words = "".join(f" {shlex.quote(str(word))}" for word in given)
+    head = f"python -m movierec_bench {command}"
+    say(f"next: {head}{words}{line.removeprefix(head)}")
 
 
 def show_table(table: RenderableType) -> None:

@@ -20,6 +20,7 @@ from movierec_bench.settings.catalog import KNOWN_USERS, REQUIREMENTS
 if TYPE_CHECKING:  # torch and RecBole take seconds to import
     from rich.table import Table
 
+    from movierec_bench.data.atomic import AtomicData
     from movierec_bench.data.interactions import Interactions
     from movierec_bench.data.vocabulary import Vocabulary
     from movierec_bench.kept.model_folder import Kept
@@ -38,10 +39,14 @@ class Recommendations:
         model: the model's name.
         table: user, item, rank from 1, score, title; users in the order they were asked for, their best movie first.
             ``user`` counts from 0 where the histories are of people whom the model never saw.
+        watched: what each of these people has watched: titles, or ids where there are none; None for users it knows.
+        run: the folder of the run that kept the model; None where the model came from elsewhere.
     """
 
     model: str
     table: pd.DataFrame
+    watched: Optional[tuple[tuple[str, ...], ...]] = None
+    run: Optional[Path] = None
 
     def to_frame(self) -> pd.DataFrame:
         """The whole table."""
@@ -56,11 +61,15 @@ class Recommendations:
         users = self.table[USER].drop_duplicates()
         shown = self.table[self.table[USER].isin(users[:_SHOWN_USERS])]
         more = f"the first {_SHOWN_USERS} of {len(users)} users" if len(users) > _SHOWN_USERS else None
-        table = Table(title=Text(f"{self.model} recommends"), box=box.SIMPLE, padding=(0, 1, 0, 0), caption=more)
-        for name in (USER, RANK, ITEM, TITLE, SCORE):
+        alone = self.watched is not None and len(self.watched) == 1
+        after = f" after {', '.join(self.watched[0])}" if self.watched and alone else ""
+        title = Text(f"{self.model} recommends{after}")
+        table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0), caption=more)
+        names = [USER] * (not alone) + [RANK, ITEM] + [TITLE] * bool(self.table[TITLE].any())
+        for name in (*names, SCORE):
             table.add_column(name, justify="left" if name == TITLE else "right")
         for row in shown.itertuples():
-            cells = (getattr(row, name) for name in (USER, RANK, ITEM, TITLE))
+            cells = (getattr(row, name) for name in names)
             table.add_row(*(Text(str(cell)) for cell in cells), f"{getattr(row, SCORE):.4f}")
         return table
 
@@ -159,12 +168,14 @@ class KeptModel:
         data = self.kept.data
         watched = [_ids(history, data.vocabulary.items, "--items") for history in histories]
         for items in watched:
-            data.vocabulary.item_ix(items)  # an unknown one is told before any work
+            _check_movies(items, data)  # an unknown one is told before any work
         rows, vocabulary = _with_strangers(self.kept, watched)
         user_ix = range(data.vocabulary.n_user_ix, vocabulary.n_user_ix)
         ranked = self._ranked(vocabulary, rows, user_ix, k, filter)
         places = vocabulary.user_ix(ranked.table[USER].to_numpy()) - data.vocabulary.n_user_ix
-        return replace(ranked, table=ranked.table.assign(**{USER: places}))
+        titles = data.movies.set_index(ITEM)[TITLE]
+        named = tuple(tuple(titles.loc[item] or str(item) for item in items) for items in watched)
+        return replace(ranked, table=ranked.table.assign(**{USER: places}), watched=named)
 
     def _ranked(
         self, vocabulary: Vocabulary, rows: pd.DataFrame, user_ix: Iterable[int], k: int, filter: Optional[str]
@@ -264,7 +275,7 @@ def recommend(
     ranked = load(run, model, inference, configs).recommend(users, items, k, filter)
     if out is not None:
         write_csv(Path(out), ranked.table)
-    return ranked
+    return replace(ranked, run=Path(run))
 
 
 def _ids(given: Optional[Ids], known: Any, flag: str) -> Any:
@@ -284,6 +295,17 @@ def _ids(given: Optional[Ids], known: Any, flag: str) -> Any:
         return np.array([int(word) for word in words], dtype=np.int64)
     except ValueError as error:
         raise DataError(f"{flag} {given}: {error}; expected whole numbers, as the ids of these data are") from error
+
+
+def _check_movies(items: Any, data: AtomicData) -> None:
+    known = data.vocabulary.items
+    there = set(known.tolist())
+    for item in items.tolist():
+        if item not in there:
+            raise DataError(
+                f"movie {item} is not among the {len(known)} movies of {data.name}; expected ids as they are in these "
+                f"data, such as {known[0]}"
+            )
 
 
 def _with_strangers(kept: Kept, watched: Sequence[Any]) -> tuple[pd.DataFrame, Vocabulary]:

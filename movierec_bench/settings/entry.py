@@ -24,7 +24,7 @@ HISTORIES = ("none", "rows", "autoencoder", "interaction_matrix", "history_matri
 KNOWN_USERS = "known_users"
 REQUIREMENTS = {
     "times": "the order of each user's rows, and these data have no times",
-    "dates": "dates, and the times of these data are none",
+    "dates": "dates, and these data have none",
     "genres": "genres, and these data have none",
     "creators": "directors or writers, and these data have none",
     "years": "release years, and these data have none",

@@ -100,7 +100,7 @@ def test_what_cannot_be_is_said(folder: Path) -> None:
             ease.recommend(**asked)
     with pytest.raises(DataError, match="user 7 is not among the 60 users of planted; for somebody new give --items"):
         ease.recommend(users=[100, 7])
-    with pytest.raises(DataError, match="item 11 is not in the data set"):
+    with pytest.raises(DataError, match="movie 11 is not among the .* movies of planted; expected ids .* such as 10"):
         ease.recommend(items="10,11")
     with pytest.raises(DataError, match="--items x: .*expected whole numbers"):
         ease.recommend(items="x")
