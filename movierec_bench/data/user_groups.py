@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from movierec_bench.schema import USER
 
 SEGMENT = "segment"
 OTHERS = "others"  # users whom a file does not name
+_JUDGES, _THRESHOLD = "judges", "threshold"  # columns that say how the segments came about
 _STEP = "give a CSV file with the columns user and, if you like, segment, or one user id a line"
 
 
@@ -42,6 +43,40 @@ class UserGroup:
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows [user, ...] of these users, indexed from 0."""
         return table[table[USER].isin(self.users)].reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How users were told apart by models' validation Recall@10.
+
+    Attributes:
+        judges: the models.
+        threshold: above which a user is good; None for the mean of the users.
+    """
+
+    judges: tuple[str, ...]
+    threshold: Optional[float]
+
+    def written_on(self, table: pd.DataFrame) -> pd.DataFrame:
+        """``table`` with this in two further columns, which `read_judging` reads."""
+        threshold = "" if self.threshold is None else repr(self.threshold)
+        return table.assign(**{_JUDGES: " ".join(self.judges), _THRESHOLD: threshold})
+
+
+def read_judging(path: Path) -> Optional[Judging]:
+    """How the users of a file were told apart, where `leaderboard --by good --users-out` wrote it; else None.
+
+    Raises:
+        DataError: it cannot be read, or the columns say nothing that can be.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = next(csv.DictReader(file), {})
+        if not first.get(_JUDGES) or _THRESHOLD not in first:
+            return None
+        return Judging(tuple(first[_JUDGES].split()), float(first[_THRESHOLD]) if first[_THRESHOLD] else None)
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as a list of users ({error}); {_STEP}") from error
 
 
 def read_user_segments(path: Path) -> pd.DataFrame:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 import pandas as pd
 
 from movierec_bench.data.atomic import AtomicData
+from movierec_bench.data.user_groups import Judging, read_judging
 from movierec_bench.errors import ConfigError
 from movierec_bench.mixing.asked import firsts_of, names_of, pairs, positive, weights_of
 from movierec_bench.mixing.members import read_validation
@@ -43,6 +45,7 @@ from movierec_bench.mixing.stacking import (
     recall_of,
 )
 from movierec_bench.reports.user_segments import (
+    BY,
     GOOD,
     JUDGES,
     LENGTH,
@@ -137,13 +140,17 @@ def _routed(choice: Choice) -> Recipe:
     if by == GOOD and judges is None:
         judges = tuple(best_on_validation(choice.run, JUDGES))
     segments = run_segments(choice.run.path, by, judges, choice.data.folder.parent)
+    given = choice.options.get("routes", {})
+    judging = Judging(judges, None) if judges is not None else read_judging(Path(by)) if by not in BY else None
+    if judging is not None and not given:
+        choice = _without_groups(choice, segments)
     users, validation = read_validation(choice.run, choice.members, choice.data.vocabulary, SEARCH_USERS, choice.seed)
-    routes, notes = pairs(choice.options.get("routes", {})), None
+    routes, notes = pairs(given), None
     if routes:
         best = choice.members[best_member(validation)]
         members = (best, *(name for name in choice.members if name != best))
     else:
-        views = _views(choice, users, validation, by, segments, judges)
+        views = _views(choice, users, validation, segments, judging)
         found = best_routes(views, folds_of(len(users), min(FOLDS, len(users)), choice.seed))
         best = choice.members[found.best]
         routes = {segment: choice.members[member] for segment, member in found.routes.items()}
@@ -156,24 +163,41 @@ def _routed(choice: Choice) -> Recipe:
     return Recipe(choice.name, choice.method, members, by=by, routes=routes, judges=judges, search=notes)
 
 
+def _without_groups(choice: Choice, segments: pd.DataFrame) -> Choice:
+    """``choice`` without models trained on one of the segments alone, where validation rows told these apart.
+
+    The rows that made a user good cannot judge a model that knows the good users only, and other rows there are none.
+    """
+    names = set(segments[SEGMENT])
+    groups = [name for name in choice.members if name.rpartition("@")[2] in names]
+    if not groups:
+        return choice
+    members = tuple(name for name in choice.members if name not in groups)
+    reason = "the validation rows told its users apart and cannot judge it too; name it with --routes"
+    if not members:
+        raise ConfigError(f"{groups[0]}: {reason}, such as --routes {groups[0].rpartition('@')[2]}={groups[0]}")
+    for name in groups:
+        logger.warning("%s gets no route: %s", name, reason)
+    return replace(choice, members=members)
+
+
 def _views(
     choice: Choice,
     users: np.ndarray,
     validation: Validation,
-    by: str,
     segments: pd.DataFrame,
-    judges: Optional[tuple[str, ...]],
+    judging: Optional[Judging],
 ) -> list[View]:
     """What routes are chosen from: segments, and recalls on rows that had no part in them."""
-    if by != GOOD or judges is None:
+    if judging is None:
         return [View(segment_of(segments, users), recalls(validation))]
-    _, judging = read_validation(choice.run, judges, choice.data.vocabulary, SEARCH_USERS, choice.seed)
+    _, judges = read_validation(choice.run, judging.judges, choice.data.vocabulary, SEARCH_USERS, choice.seed)
     half = halves(validation.held_start, choice.seed)
-    own, judged = half_recalls(validation, half), half_recalls(judging, half)
+    own, judged = half_recalls(validation, half), half_recalls(judges, half)
     views = []
     for number in (0, 1):
         recall = pd.Series(judged[number].mean(axis=0), index=users).dropna()
-        segment = segment_of(segment_good(users, recall), users)
+        segment = segment_of(segment_good(users, recall, judging.threshold), users)
         views.append(View(segment, own[1 - number]))
     return views
 

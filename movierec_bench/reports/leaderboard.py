@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union, overload
 
 import pandas as pd
 
+from movierec_bench.data.user_groups import Judging
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.evaluation.confidence_set import (
     LEVEL,
@@ -39,7 +40,7 @@ from movierec_bench.reports.made_with import differences
 from movierec_bench.reports.more_columns import depths_of, more_columns
 from movierec_bench.reports.over_seeds import seed_columns
 from movierec_bench.reports.segment_board import SegmentBoard, build_segment_board
-from movierec_bench.reports.user_segments import GOOD, run_segments
+from movierec_bench.reports.user_segments import GOOD, JUDGES, best_on_validation, run_segments
 from movierec_bench.runs.files import write_csv
 from movierec_bench.runs.folder import ModelFolder, RunFolder
 from movierec_bench.runs.opening import held_run
@@ -160,7 +161,10 @@ def leaderboard(
         segments = build_segment_board(folder, by, board.table, judges, atomic, threshold)
         if users_out is not None:
             chosen = [name.strip() for name in judges.split(",")] if isinstance(judges, str) else judges
-            write_csv(Path(users_out), run_segments(run, by, chosen, atomic, threshold))
+            told = run_segments(run, by, chosen, atomic, threshold)
+            if by == GOOD:  # so that whoever reads the file knows which rows had a say in it
+                told = Judging(tuple(chosen or best_on_validation(folder, JUDGES)), threshold).written_on(told)
+            write_csv(Path(users_out), told)
         return segments
 
 

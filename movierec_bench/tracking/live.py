@@ -1,4 +1,4 @@
-"""The MLflow runs of models in training: numbers appear epoch by epoch, in the run that will hold the result.
+"""MLflow runs of models and trials in training: numbers appear epoch by epoch, in the run that will hold the result.
 
 An epoch that does not arrive is no loss: when the model has ended, `upload` sends every number of its files, those
 that are there already under the same step and time, so that the store keeps them once.
@@ -22,15 +22,19 @@ TRAINING = "training"  # the tag status of such a run
 
 @dataclass
 class Training:
-    """A model in training.
+    """A model, or a trial of a search, in training.
 
     Attributes:
-        name: the model's.
+        name: its `Result.name`: the model's, or the trial's fingerprint.
+        label: its `Result.label`.
+        search: the model whose parameters the trial is of; None for a model of a benchmark.
         epochs: those that have ended, in order, each as `as_metrics` takes it.
         run: its run in the store; None before the first is sent.
     """
 
     name: str
+    label: str
+    search: Optional[str] = None
     epochs: list[Mapping[str, float]] = field(default_factory=list)
     run: Optional[Run] = None
     _sent: int = 0
@@ -57,7 +61,7 @@ class Training:
         """
         if self.run is None:
             began = round(1000 * (time.time() - sum(epoch["seconds"] for epoch in self.epochs)))
-            self.run = client.create_run(experiment_id, began, {**tags, "status": TRAINING}, run_name=self.name)
+            self.run = client.create_run(experiment_id, began, {**tags, "status": TRAINING}, run_name=self.label)
         start, step = self.run.info.start_time, self.epochs[self._sent]["epoch"]
         fresh = [metric for metric in as_metrics(self.epochs, {}, start, start) if metric.step >= step]
         for metrics in batches(fresh, METRICS_A_CALL):

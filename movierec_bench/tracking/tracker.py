@@ -110,11 +110,25 @@ class Tracking:
         if self._uploader is not None:
             self._uploader.send(name)
 
-    def epoch(self, model: str, record: EpochRecord) -> None:
-        """A model has trained an epoch of its fit; the store shows it while the model goes on."""
+    def epoch(self, model: str, record: EpochRecord, label: Optional[str] = None, search: Optional[str] = None) -> None:
+        """A model or trial has trained an epoch of its fit; the store shows it while it goes on.
+
+        Args:
+            model: the model's name, or a trial's fingerprint.
+            record: the epoch.
+            label: what people call it; None: as ``model``.
+            search: the model whose parameters the trial is of; None for a model of a benchmark.
+        """
         if self._uploader is not None:
             numbers = {"train_loss": record.train_loss, f"valid_{MAIN_METRIC}": record.valid_recall}
-            told = {"model": model, "epoch": record.epoch, "seconds": record.seconds, **numbers}
+            told = {
+                "model": model,
+                "label": label or model,
+                "search": search,
+                "epoch": record.epoch,
+                "seconds": record.seconds,
+                **numbers,
+            }
             self._uploader.send(json.dumps(told))
 
 

@@ -18,7 +18,7 @@ from movierec_bench.runs.addresses import is_ambiguous, public_address, without_
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.locks import locked
 from movierec_bench.runs.records import RunManifest
-from movierec_bench.runs.trials import searched
+from movierec_bench.runs.trials import TrialFolder, searched
 from movierec_bench.tracking.answers import SECRET_VARIABLES
 from movierec_bench.tracking.entries import (
     Parent,
@@ -110,7 +110,7 @@ def upload(
 
 
 def send_training(run: RunFolder, uri: str, training: Collection[Training]) -> None:
-    """Send the epochs of models in training; what a benchmark killed halfway left of such a model is deleted.
+    """Send the epochs of models and trials in training; what a command killed halfway left of such a one is deleted.
 
     Raises:
         ConfigError: as `upload` does.
@@ -121,11 +121,20 @@ def send_training(run: RunFolder, uri: str, training: Collection[Training]) -> N
 
         client = MlflowClient(tracking_uri=uri)
         experiment_id = _experiment(client, manifest.dataset, _artifact_location(run, uri))
-        store = StoredRuns.open(client, experiment_id, manifest, RunParent(run, manifest))
+        stores: dict[Optional[str], StoredRuns] = {}
         for model in training:
+            if model.search not in stores:
+                source = _parent_of(run, manifest, model.search)
+                stores[model.search] = StoredRuns.open(client, experiment_id, manifest, source)
+            store = stores[model.search]
             if model.run is None:
                 store.delete_unfinished(model.name)
             model.send(client, experiment_id, store.tags_of_child(model.name))
+
+
+def _parent_of(run: RunFolder, manifest: RunManifest, search: Optional[str]) -> Parent:
+    """What the runs of a benchmark's models stand under, or those of the trials of one model."""
+    return RunParent(run, manifest) if search is None else SearchParent(run, manifest, TrialFolder.of(run, search))
 
 
 def _parents(run: RunFolder, manifest: RunManifest) -> list[Parent]:

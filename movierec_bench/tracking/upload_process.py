@@ -28,11 +28,12 @@ _PAUSE_SECONDS = 1.0  # between two looks at models in training, whose processor
 def main() -> None:
     """Upload the run in ``sys.argv[1]`` to ``MLFLOW_TRACKING_URI``, as told through standard input.
 
-    A line of JSON is an epoch that a model in training has ended: ``{"model": .., "epoch": .., "seconds": ..}`` and
-    other numbers. Any other line names a model, mix or trial that has ended; an empty one says that the benchmark
-    has: everything else follows, and this process ends. An input that ends before is a benchmark that was killed: this
-    process ends at once, and the MLflow run stays unfinished. Each upload is answered by `ANSWER` and JSON on a line of
-    its own: ``{"error": text}`` or the fields of `UploadResult`.
+    A line of JSON is an epoch that a model or trial in training has ended: ``{"model": .., "label": .., "search": ..,
+    "epoch": .., "seconds": ..}`` and other numbers, the first three as in `Training`. Any other line names a model, mix
+    or trial that has ended; an empty one says that the benchmark has: everything else follows, and this process ends.
+    An input that ends before is a benchmark that was killed: this process ends at once, and the MLflow run stays
+    unfinished. Each upload is answered by `ANSWER` and JSON on a line of its own: ``{"error": text}`` or the fields of
+    `UploadResult`.
     """
     run, uri = RunFolder(Path(sys.argv[1])), os.environ["MLFLOW_TRACKING_URI"]
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -49,7 +50,7 @@ def main() -> None:
         _heed(told.get(), ended, training)
         while not told.empty():
             _heed(told.get(), ended, training)
-        waiting = [model for model in training.values() if model.waiting and model.name not in ended]
+        waiting = [model for model in training.values() if model.waiting and model.label not in ended]
         if waiting and "" not in ended:
             _send_training(answers, run, uri, waiting)
         if len(ended) > before:
@@ -63,8 +64,8 @@ def _heed(line: str, ended: set[str], training: dict[str, Training]) -> None:
         ended.add(line)
         return
     epoch = json.loads(line)
-    name = epoch.pop("model")
-    training.setdefault(name, Training(name)).add(epoch)
+    name, label, search = (epoch.pop(key) for key in ("model", "label", "search"))
+    training.setdefault(name, Training(name, label, search)).add(epoch)
 
 
 def _listen(told: queue.SimpleQueue[str]) -> None:

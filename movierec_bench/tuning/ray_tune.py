@@ -128,6 +128,7 @@ def run_trials(
     budget: Optional[float],
     device: Optional[str],
     on_trial: Callable[[Trial], None],
+    on_epoch: Callable[[Trial, EpochRecord], None],
 ) -> None:
     """Run trials of one model; each is handed on as soon as it is over, whatever becomes of the others.
 
@@ -144,13 +145,14 @@ def run_trials(
         budget: seconds of training a trial gets; None: no limit.
         device: where PyTorch puts the model; see `build_config`.
         on_trial: called in this process with every trial that is over.
+        on_epoch: called in this process with a trial that is not over, as it was wanted, and an epoch that it ended.
     """
     told = _Told(entry, rows, seed, budget, resources.threads, device)
     scheduler = _Scheduler(most_epochs=int(entry.parameters.get("epochs", GRACE_EPOCHS)))
     for trial in finished:
         scheduler.remember(trial)
     sweep_scratch()
-    recorder = _Recorder({trial.number: trial for trial in wanted}, folder, on_trial)
+    recorder = _Recorder({trial.number: trial for trial in wanted}, folder, on_trial, on_epoch)
     with _ray_settings(), scratch_folder() as scratch:
         tune.run(
             tune.with_parameters(_train, told=told),
@@ -258,10 +260,17 @@ class _Running:
 class _Recorder(tune.Callback):
     """Writes down what Ray Tune tells of its own trials as `Trial` records, one each."""
 
-    def __init__(self, wanted: Mapping[int, Trial], folder: TrialFolder, on_trial: Callable[[Trial], None]) -> None:
+    def __init__(
+        self,
+        wanted: Mapping[int, Trial],
+        folder: TrialFolder,
+        on_trial: Callable[[Trial], None],
+        on_epoch: Callable[[Trial, EpochRecord], None],
+    ) -> None:
         self._wanted = wanted
         self._folder = folder
         self._on_trial = on_trial
+        self._on_epoch = on_epoch
         self._running: dict[int, _Running] = {}
 
     def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
@@ -276,6 +285,7 @@ class _Recorder(tune.Callback):
         running.end = result.get("end")
         if "record" in result:
             running.epochs.append(EpochRecord(**result["record"]))
+            self._on_epoch(self._wanted[_number(trial)], running.epochs[-1])
 
     def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         running = self._running[_number(trial)]

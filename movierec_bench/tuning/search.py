@@ -16,7 +16,7 @@ from movierec_bench.notebook import in_notebook
 from movierec_bench.progress_bars import bars, watched
 from movierec_bench.runs.records import BUDGET, FAILED
 from movierec_bench.runs.trials import Trial, TrialFolder, best_trial, trial_label
-from movierec_bench.schema import MAIN_METRIC
+from movierec_bench.schema import MAIN_METRIC, EpochRecord
 from movierec_bench.settings.entry import ModelEntry
 from movierec_bench.tracking.tracker import Tracking
 from movierec_bench.tuning.tuned import metric_text, values_text
@@ -96,6 +96,11 @@ class SearchProgress(AbstractContextManager["SearchProgress"]):
 
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
+
+    def epoch(self, trial: Trial, record: EpochRecord) -> None:
+        """A trial has ended an epoch and goes on."""
+        model = self._search.entry.name
+        self._tracking.epoch(trial.fingerprint, record, trial_label(model, trial.number), model)
 
     def over(self, trial: Trial) -> None:
         """A trial is over."""

@@ -187,6 +187,7 @@ def _run_searches(
                         budget=search.budget,
                         device=device,
                         on_trial=progress.over,
+                        on_epoch=progress.epoch,
                     )
 
 

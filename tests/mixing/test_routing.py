@@ -9,9 +9,12 @@ import pandas as pd
 import pytest
 from support.mix_runs import Oracle, write_run
 
+from movierec_bench.data.user_groups import Judging, read_judging
+from movierec_bench.errors import ConfigError
 from movierec_bench.mixing.ensemble import ensemble
 from movierec_bench.mixing.routing import View, best_routes, half_recalls, halves
 from movierec_bench.mixing.search import Validation, folds_of
+from movierec_bench.reports.leaderboard import leaderboard
 from movierec_bench.reports.user_segments import run_segments
 
 
@@ -23,6 +26,22 @@ def test_good_users_of_a_model_are_not_routed_to_it_for_its_luck(tmp_path: Path)
     assert set((made.recipe.routes or {}).values()) == {"Better"}
     assert made.recipe.search is not None
     assert made.recipe.search["best_on_validation"] == "Better"
+
+
+def test_nor_are_they_where_the_good_ones_come_in_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    oracles = {"Lucky": Oracle(1.5), "Better": Oracle(2.2), "Better@good": Oracle(2.5)}
+    run = write_run(tmp_path, oracles, users=400)
+    users = tmp_path / "users.csv"
+    leaderboard(run.path, by="good", judges="Lucky", users_out=users)
+    assert read_judging(users) == Judging(("Lucky",), None)
+    made = ensemble(run.path, method="route", by=str(users), no_track=True)
+    assert made.recipe.members == ("Better",)
+    assert set((made.recipe.routes or {}).values()) == {"Better"}
+    assert "Better@good gets no route: the validation rows told its users apart" in caplog.text
+    with pytest.raises(ConfigError, match="name it with --routes, such as --routes good=Better@good"):
+        ensemble(run.path, method="route", by=str(users), models="Better@good", no_track=True)
+    named = ensemble(run.path, method="route", by=str(users), routes="good=Better@good,bad=Better", no_track=True)
+    assert named.recipe.routes == {"good": "Better@good", "bad": "Better"}
 
 
 def test_a_model_that_is_better_for_a_segment_serves_it(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from math import nan
@@ -23,7 +24,7 @@ from movierec_bench.runs.records import RunManifest
 from movierec_bench.runs.trials import Trial, TrialFolder, best_config
 from movierec_bench.schema import EpochRecord
 from movierec_bench.tracking.entries import BEST, COMPLETE, MODEL, TRIAL
-from movierec_bench.tracking.tracker import track
+from movierec_bench.tracking.tracker import open_tracking, track
 from movierec_bench.tuning import tune as tuning
 from movierec_bench.tuning.tune import tune
 from movierec_bench.tuning.tuned import Tuned
@@ -151,6 +152,49 @@ def test_a_failed_trial_has_its_error_and_traceback(tracked: RunFolder, database
     assert "best_valid_recall_at_10" not in failed.data.metrics
     assert store.artifacts(failed) == {"trial_3.txt"}
     assert store.artifacts(store.children["aaa"]) == set()
+
+
+# -- while a trial trains -------------------------------------------------------------------------
+
+
+def wait_for(there: RunFolder, uri: str, epochs: int) -> Store:
+    """The searches of BPR once the trial 999 shows so many epochs."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        store = store_of(there, "BPR", uri)
+        if "999" in store.children and len(store.history("999", "valid_recall_at_10")) == epochs:
+            return store
+        time.sleep(0.3)
+    raise AssertionError("waited in vain")
+
+
+def test_epochs_of_a_trial_are_there_before_it_ends_and_once_afterwards(own: RunFolder, database: str) -> None:
+    late = Trial(4, "done", {"rate": 0.2, "sizes": [1]}, "999", recall=0.25, seconds=4.0, epochs=EPOCHS)
+    with open_tracking(own, database, no_track=False) as told:
+        told.epoch(late.fingerprint, EPOCHS[0], "BPR trial 4", "BPR")
+        live = wait_for(own, database, 1).children["999"]
+        assert (live.info.run_name, live.info.status) == ("BPR trial 4", "RUNNING")
+        assert live.data.tags["status"] == "training"
+        told.epoch(late.fingerprint, EPOCHS[1], "BPR trial 4", "BPR")
+        wait_for(own, database, 2)
+        write_search(own, "BPR", [*BPR, late])
+        told.finished("BPR trial 4")
+    store = store_of(own, "BPR", database)
+    ended = store.children["999"]
+    assert ended.info.run_id == live.info.run_id, "the run that was looked at is the one that holds the result"
+    assert (ended.info.status, ended.data.tags["status"]) == ("FINISHED", "done")
+    assert ended.data.params == {"rate": "0.2", "sizes": "[1]"}
+    assert store.history("999", "valid_recall_at_10") == [(1, 0.25), (2, 0.125)]
+    assert store.search(deleted=True) == []
+
+
+def test_what_a_killed_search_left_in_training_is_replaced(own: RunFolder, database: str) -> None:
+    with pytest.raises(KeyboardInterrupt), open_tracking(own, database, no_track=False) as told:
+        told.epoch("999", replace(EPOCHS[0], valid_recall=0.9), "BPR trial 4", "BPR")
+        wait_for(own, database, 1)
+        raise KeyboardInterrupt
+    track(own.path, database)
+    assert "999" not in store_of(own, "BPR", database).children
 
 
 # -- once only ----------------------------------------------------------------------------------
