@@ -50,6 +50,14 @@ def converting(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dic
     return {}
 
 
+def converting_log(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dict[str, Any]:
+    """Any log to atomic files; the options are `convert`'s."""
+    told = {name: value for name, value in options.items() if name != "seed"}
+    with tempfile.TemporaryDirectory(dir=".") as folder, watch.phase("convert"):
+        convert(out=folder, name=work.name, **told)
+    return {}
+
+
 def model(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dict[str, Any]:
     """Load, train on the training rows, rank every user with validation rows, score.
 
@@ -107,7 +115,7 @@ def _ranked_in_float64(train: Interactions, users: np.ndarray, reg_weight: float
     return best
 
 
-TASKS = {task.__name__: task for task in (first_load, further_load, converting, model, float64_ease)}
+TASKS = {task.__name__: task for task in (first_load, further_load, converting, converting_log, model, float64_ease)}
 
 if __name__ == "__main__":
     numba.njit(lambda value: value)(0.0)  # imports most of numba; every other import comes before the phases too

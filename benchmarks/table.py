@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from benchmarks.big_log import NAME as BIG_LOG
 from benchmarks.compare import HERE, RESULTS
 from benchmarks.plan import COMPARISONS
 
@@ -32,8 +33,11 @@ def tables() -> str:
     planned = [*(made.name for made in COMPARISONS), *_WHOLE_RUNS]
     order = [name for name in planned if name in recorded]
     parts = [_HEAD, _sides(recorded, order), _reached(recorded, order), _floors(recorded), _failures(recorded, order)]
-    parts += [*_whole_runs(recorded), _growth(recorded.get("growth"))]
-    parts += [_unrecorded([name for name in (*planned, "growth") if name not in recorded]), _machines(recorded)]
+    parts += [*_whole_runs(recorded), _big_log(recorded.get(BIG_LOG)), _growth(recorded.get("growth"))]
+    parts += [
+        _unrecorded([name for name in (*planned, BIG_LOG, "growth") if name not in recorded]),
+        _machines(recorded),
+    ]
     return "\n".join(part for part in parts if part)
 
 
@@ -117,6 +121,17 @@ def _growth(growth: Any) -> str:
         for name, values in growth["curves"].items()
     ]
     return "## Growth\n\n![seconds by rows](results/growth.svg)\n\n" + _table(head, rows)
+
+
+def _big_log(big_log: Any) -> str:
+    if big_log is None:
+        return ""
+    rows = [
+        [reach["what"], _number(reach["measured"]), _number(reach["most"]), _verdict(reach)]
+        for reach in big_log["reached"]
+    ]
+    heading = "## `convert` of 20 million rows\n\n"
+    return heading + _table(["log", "measured", "at most", ""], rows)
 
 
 def _machines(recorded: dict[str, Any]) -> str:
