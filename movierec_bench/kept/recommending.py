@@ -62,7 +62,7 @@ class Recommendations:
         shown = self.table[self.table[USER].isin(users[:_SHOWN_USERS])]
         more = f"the first {_SHOWN_USERS} of {len(users)} users" if len(users) > _SHOWN_USERS else None
         alone = self.watched is not None and len(self.watched) == 1
-        after = f" after {', '.join(self.watched[0])}" if self.watched and alone else ""
+        after = f" after {'; '.join(self.watched[0])}" if self.watched and alone else ""
         title = Text(f"{self.model} recommends{after}")
         table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0), caption=more)
         names = [USER] * (not alone) + [RANK, ITEM] + [TITLE] * bool(self.table[TITLE].any())

@@ -75,6 +75,6 @@ def test_a_stranger_has_no_id_and_movies_without_titles_no_column_of_them() -> N
     table = pd.DataFrame({"user": [0], "rank": [1], "item": ["B-2"], "score": [0.5], "title": [""]})
     alone = Recommendations("EASE", table, watched=(("B-3", "B-4"),)).to_rich()
     assert [column.header for column in alone.columns] == ["rank", "item", "score"]
-    assert str(alone.title) == "EASE recommends after B-3, B-4"
+    assert str(alone.title) == "EASE recommends after B-3; B-4"
     known = Recommendations("EASE", table.assign(user="A1", title="A film")).to_rich()
     assert [column.header for column in known.columns] == ["user", "rank", "item", "title", "score"]
