@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,10 @@ def converting(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dic
 def converting_log(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dict[str, Any]:
     """Any log to atomic files; the options are `convert`'s."""
     told = {name: value for name, value in options.items() if name != "seed"}
+    worked = time.process_time()
     with tempfile.TemporaryDirectory(dir=".") as folder, watch.phase("convert"):
         convert(out=folder, name=work.name, **told)
-    return {}
+    return {"processor_seconds": time.process_time() - worked}
 
 
 def model(work: Workload, options: dict[str, Any], watch: Stopwatch) -> dict[str, Any]:

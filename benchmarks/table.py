@@ -126,12 +126,19 @@ def _growth(growth: Any) -> str:
 def _big_log(big_log: Any) -> str:
     if big_log is None:
         return ""
+    verdicts = {reach["what"]: f"at most {_number(reach['most'])}: {_verdict(reach)}" for reach in big_log["reached"]}
     rows = [
-        [reach["what"], _number(reach["measured"]), _number(reach["most"]), _verdict(reach)]
-        for reach in big_log["reached"]
+        [
+            what,
+            *(_number(figures[key]) for key in ("processor_seconds", "convert")),
+            verdicts[f"{what}: seconds"],
+            _number(figures["peak_rss_mb"]),
+            verdicts[f"{what}: peak MiB"],
+        ]
+        for what, figures in big_log["sides"].items()
     ]
     heading = "## `convert` of 20 million rows\n\n"
-    return heading + _table(["log", "measured", "at most", ""], rows)
+    return heading + _table(["log", "processor s", "seconds", "", "peak MiB", ""], rows)
 
 
 def _machines(recorded: dict[str, Any]) -> str:
