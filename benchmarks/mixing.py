@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 import movierec_bench as mb
+from movierec_bench.evaluation.statistics import mean_interval
 from movierec_bench.mixing.members import find_members, read_validation
 from movierec_bench.mixing.mix import Mix
 from movierec_bench.mixing.recipe import rule_text
@@ -80,7 +81,7 @@ def _mix(run: RunFolder, atomic: Path, method: str, **options: object) -> Mix:
 
 
 def table(results: pd.DataFrame) -> str:
-    """The results as Markdown: a row a draw, and the means with the worst draw of each data set."""
+    """The results as Markdown: a row a draw, and of each data set the means, the gains and the worst draw."""
     lines = [
         "| data | seed | single, by validation | its test | best rule, whole | `stack` | `auto` | which is | share |",
         "|---|---:|---|---:|---:|---:|---:|---|---:|",
@@ -92,6 +93,9 @@ def table(results: pd.DataFrame) -> str:
         columns = ("single_test", "whole_test", "stack_test", "auto_test")
         means = " | ".join(f"{rows[column].mean():.4f}" for column in columns)
         lines.append(f"| **{data}** | mean |  | {means} |  |  |")
+        gains = {column: mean_interval((rows[column] - rows["single_test"]).tolist()) for column in columns[1:]}
+        told = " | ".join(f"{gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})" for gain in gains.values())
+        lines.append(f"| **{data}** | mean gain, 95 % interval |  |  | {told} |  |  |")
         worst = " | ".join(f"{(rows[column] / rows['single_test'] - 1).min():+.1%}" for column in columns)
         lines.append(f"| **{data}** | worst, to the single |  | {worst} |  |  |")
     return "\n".join(lines)
