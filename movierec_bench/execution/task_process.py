@@ -132,8 +132,26 @@ def limit_threads(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    numba.set_num_threads(min(threads, numba.get_num_threads()))
+    with _locks_without_names():
+        numba.set_num_threads(min(threads, numba.get_num_threads()))
     threadpoolctl.threadpool_limits(threads)
+
+
+@contextmanager
+def _locks_without_names() -> Iterator[None]:
+    """Let the lock of numba's threads have no name, under which a process that is killed would leave it in /dev/shm.
+
+    In a process that came from a fork server locks are named until it ends, in one that was forked they are not.
+    """
+    method = multiprocessing.get_start_method(allow_none=True)
+    if method != "forkserver":
+        yield
+        return
+    multiprocessing.set_start_method("fork", force=True)
+    try:
+        yield
+    finally:
+        multiprocessing.set_start_method(method, force=True)
 
 
 @contextmanager

@@ -77,6 +77,8 @@ def work(argument: str, send: Any) -> None:
             print(f"line {number} of a model that says everything")
     if argument == "long error":
         raise ValueError("\x1b[31m" + "what a long story " * 1_000_000)
+    if argument == "semaphores":
+        send([name for name in os.listdir("/dev/shm") if name.startswith("sem.") and f"-{os.getpid()}-" in name])
     if argument == "sleep":
         send(os.getpid())
         time.sleep(60)
@@ -94,6 +96,11 @@ def outcomes(folder: Path, *arguments: str, workers: int = 1, timeout: Optional[
     for task, message in run_tasks(tasks(folder, *arguments), work, workers, 1, timeout):
         found.setdefault(task.argument, []).append(message)
     return found
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="named semaphores are files there on Linux alone")
+def test_no_named_semaphore_would_outlive_a_process_that_is_killed(tmp_path: Path) -> None:
+    assert outcomes(tmp_path, "semaphores")["semaphores"][0] == []
 
 
 @pytest.mark.parametrize("workers", [1, 3])
