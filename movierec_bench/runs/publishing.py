@@ -44,6 +44,7 @@ def publish(run: RunFolder, folder: ModelFolder) -> Status:
     moment, `recover` ends it.
     """
     status = folder.staged.read_status()
+    sweep(folder.staged.path)  # what a process was writing when it was killed
     _take_over(folder, status)
     if SUBMISSION not in status.files:
         run.submission(folder.name).unlink(missing_ok=True)  # of a result that is about to be gone
