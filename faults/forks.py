@@ -104,7 +104,7 @@ def fork_command(
         os.setpgid(0, 0)
         os.chdir(folder)
         os.environ.update(environment)
-        tempfile.tempdir = None
+        tempfile.tempdir = os.environ.get("TMPDIR")  # None would have it found by a file that is made and removed
         _redirect(os.open(os.devnull, os.O_RDONLY), os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -228,7 +228,7 @@ def _become_fresh(keep: Sequence[int], env: Optional[Sequence[bytes]], rest: Seq
     if env is not None:
         os.environ.clear()
         os.environ.update({name: value for name, _, value in (os.fsdecode(entry).partition("=") for entry in env)})
-    tempfile.tempdir = None
+    tempfile.tempdir = os.environ.get("TMPDIR")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) not in (signal.SIG_IGN, signal.SIG_DFL):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

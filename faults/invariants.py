@@ -48,10 +48,8 @@ def after_trouble(
     found = _submissions_in_place(contents(folder))
     yield from _whole(found, reference)
     yield from _untouched(scene, found, reference)
-    if not killed:
+    if not killed:  # with a command its models' processes die, and the next command sweeps what they worked in
         yield from (f"left behind: {path}" for path in leftovers(folder) if not _is_staged(path))
-    elif "all" not in killed:
-        yield from (f"left behind: {path}" for path in leftovers(folder) if path.startswith("tmp/"))
     if not killed and _only_models(troubles):
         yield from _others_complete(found, reference, troubles)
     yield from _bounded(folder, outcomes)

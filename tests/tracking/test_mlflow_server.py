@@ -98,7 +98,11 @@ def contents(folder: ModelFolder) -> set[str]:
     return {path.name for path in folder.path.iterdir()}
 
 
-def test_a_server_that_is_down_then_up_then_killed_halfway(tmp_path: Path, server: Server) -> None:
+def test_a_server_that_is_down_then_up_then_killed_halfway(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "somebody")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "canary-7")
     # Down: the run goes on and says so; nothing of the password in the address is kept or shown.
     uri_with_password = server.uri.replace("http://", "http://me:secret@")
     board = bench(tmp_path, "Pop", tracking_uri=uri_with_password)
@@ -113,14 +117,19 @@ def test_a_server_that_is_down_then_up_then_killed_halfway(tmp_path: Path, serve
     assert refused.returncode == 2
     assert refused.stderr.startswith(f"error: the MLflow store did not take everything: {server.uri}: nothing answers")
 
-    # Up: `track` uploads.
+    # Up: `track` uploads, and no password.
     server.start()
-    done = command("track", str(small.path), "--tracking-uri", server.uri)
+    done = command("track", str(small.path), "--tracking-uri", uri_with_password)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"tracked (1 uploaded, 0 there before) in {server.uri}/#/experiments/")
+    assert done.stdout.startswith(f"tracked (1 uploaded, 0 there before) in http://***@127.0.0.1:{server.port}/#/")
     store = store_of(small, server.uri)
     assert store.artifacts(store.children["Pop"]) == {*contents(small.model("Pop")), "submission/Pop.csv"}
     assert any((server.folder / "mlartifacts").rglob("topk_test.parquet")), "through the server, to its own folder"
+    for password in ("secret", "canary-7"):
+        holders = [
+            str(path) for path in tmp_path.rglob("*") if path.is_file() and password.encode() in path.read_bytes()
+        ]
+        assert holders == [] and password not in done.stdout + done.stderr
 
     # Killed halfway.
     big = write_run(
