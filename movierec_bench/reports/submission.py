@@ -15,7 +15,7 @@ from movierec_bench.data.atomic import AtomicData, read_atomic
 from movierec_bench.data.delimited import problem
 from movierec_bench.data.vocabulary import Vocabulary
 from movierec_bench.errors import ConfigError, DataError
-from movierec_bench.runs.files import write_csv
+from movierec_bench.runs.files import sweep, write_csv
 from movierec_bench.runs.folder import ModelFolder, RunFolder
 from movierec_bench.runs.opening import held_run
 from movierec_bench.runs.records import RunManifest
@@ -57,6 +57,7 @@ def submit(run: PathLike, model: str, atomic: Optional[PathLike] = None) -> Path
     with held_run(folder) as manifest:
         source = folder.find(model)
         _check_submittable(folder, source)
+        sweep(folder.submission(model).parent)  # what a command that was killed was writing
         return write_submission(source, folder.submission(model), _run_data(folder, manifest, atomic))
 
 

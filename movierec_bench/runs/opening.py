@@ -184,7 +184,11 @@ def _delete(run_folder: RunFolder) -> None:
     run_folder.deleted.mkdir(parents=True, exist_ok=True)
     for path in run_folder.contents():
         path.rename(run_folder.deleted / path.name)
-    shutil.rmtree(run_folder.deleted)
+    try:
+        shutil.rmtree(run_folder.deleted)
+    except BaseException:  # such as Ctrl-C
+        shutil.rmtree(run_folder.deleted, ignore_errors=True)
+        raise
 
 
 def _split_is_whole(run_folder: RunFolder, manifest: RunManifest) -> bool:

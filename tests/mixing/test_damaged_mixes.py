@@ -81,3 +81,10 @@ def test_no_submission_and_no_mix_comes_of_a_damaged_ranking(
         with pytest.raises(BenchError, match=rf"ensembles/vote/topk_full\.parquet {said}"):
             command()
     assert [folder.name for folder in copy.ensembles()] == ["vote"]
+
+
+def test_a_submission_sweeps_what_a_killed_one_was_writing(copy: RunFolder) -> None:
+    left = copy.path / "submissions" / f".Even.csv.{2**22 + 1}-0123456789ab.tmp"
+    left.write_text("user,it")
+    submit(copy.path, "vote")
+    assert not left.exists()
