@@ -28,6 +28,7 @@ _OF_THE_MOMENT = {
     "home",
 }
 _HOLD_MOMENTS = ("status.json", "manifest.json", "epochs.csv", "log.txt", "params.yaml")
+_ARTIFACTS = "mlartifacts"  # MLflow's copies of files, in folders of random names; `tracked_results` counts its runs
 _NOT_COMPARED = (".lock", ".db", ".db-journal", "log.txt", ".html", ".md")
 
 
@@ -36,8 +37,12 @@ def contents(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): content(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.endswith(_NOT_COMPARED) and not is_passing(path, folder)
+        if path.is_file() and _is_compared(path.relative_to(folder)) and not is_passing(path, folder)
     }
+
+
+def _is_compared(path: Path) -> bool:
+    return not path.name.endswith(_NOT_COMPARED) and _ARTIFACTS not in path.parts
 
 
 def content(path: Path) -> str:

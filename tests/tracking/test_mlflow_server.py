@@ -104,7 +104,7 @@ def test_a_server_that_is_down_then_up_then_killed_halfway(
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "somebody")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "canary-7")
     # Down: the run goes on and says so; nothing of the password in the address is kept or shown.
-    uri_with_password = server.uri.replace("http://", "http://me:secret@")
+    uri_with_password = server.uri.replace("http://", "http://me:canary-6@")
     board = bench(tmp_path, "Pop", tracking_uri=uri_with_password)
     small = RunFolder(tmp_path / "runs" / "planted")
     assert board.to_frame()["status"].tolist() == ["done"]
@@ -112,7 +112,7 @@ def test_a_server_that_is_down_then_up_then_killed_halfway(
     assert "not tracked: " in board.tracking
     assert "connection refused" in board.tracking
     assert f"python -m movierec_bench track {small.path} --tracking-uri" in board.tracking
-    assert "secret" not in board.tracking + small.manifest.read_text()
+    assert "canary-6" not in board.tracking + small.manifest.read_text()
     refused = command("track", str(small.path), "--tracking-uri", server.uri)
     assert refused.returncode == 2
     assert refused.stderr.startswith(f"error: the MLflow store did not take everything: {server.uri}: nothing answers")
@@ -125,7 +125,7 @@ def test_a_server_that_is_down_then_up_then_killed_halfway(
     store = store_of(small, server.uri)
     assert store.artifacts(store.children["Pop"]) == {*contents(small.model("Pop")), "submission/Pop.csv"}
     assert any((server.folder / "mlartifacts").rglob("topk_test.parquet")), "through the server, to its own folder"
-    for password in ("secret", "canary-7"):
+    for password in ("canary-6", "canary-7"):
         holders = [
             str(path) for path in tmp_path.rglob("*") if path.is_file() and password.encode() in path.read_bytes()
         ]
