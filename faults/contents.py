@@ -69,9 +69,10 @@ def _is_temporary(name: str) -> bool:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """The temporary files and folders that are there."""
+    """The temporary files and folders that are there, but for those that MLflow itself makes when it copies a file."""
     found = [path for path in sorted(folder.rglob("*")) if is_passing(path, folder) and path != folder / "tmp"]
-    return [path.relative_to(folder).as_posix() for path in found]
+    ours = [path.relative_to(folder) for path in found]
+    return [path.as_posix() for path in ours if _ARTIFACTS not in path.parts]
 
 
 def tracked_results(database: Path) -> list[tuple[str, str]]:
