@@ -49,6 +49,7 @@ class Job:
         kept: the status of a fit that stands, so that only the refit is due; None: start afresh.
         kept_staged: whether that fit lies in the staged folder, left by a command that was killed.
         ends_at: when the whole command is to end, seconds since 1970; None: no limit.
+        memory_share: bytes each of several models that run at once on this machine may take; None: all there is.
         turns: how many models, this one included, each worker has still to train in the time that is left at its turn.
     """
 
@@ -69,6 +70,7 @@ class Job:
     kept: Optional[Status] = None
     kept_staged: bool = False
     ends_at: Optional[float] = None
+    memory_share: Optional[int] = None
     turns: float = 1.0
 
     @property
@@ -127,6 +129,7 @@ def make_job(
     ends_at: Optional[float] = None,
     only: Optional[UserGroup] = None,
     further_seed: bool = False,
+    memory_share: Optional[int] = None,
 ) -> Job:
     """The job of one model, with the earlier fit that still stands, if one does.
 
@@ -149,6 +152,7 @@ def make_job(
         device=device,
         ends_at=ends_at,
         only=only,
+        memory_share=memory_share,
     )
     for staged, folder in ((False, job.folder), (True, job.staged)):
         kept = _kept_fit(job, folder)

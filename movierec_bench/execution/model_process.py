@@ -18,6 +18,7 @@ from movierec_bench.data.atomic import AtomicData, read_atomic
 from movierec_bench.data.split import Split, read_split
 from movierec_bench.errors import DataError
 from movierec_bench.execution.jobs import Job, status_of
+from movierec_bench.execution.memory import lacking_memory
 from movierec_bench.execution.processes import Send
 from movierec_bench.execution.scratch import scratch_folder
 from movierec_bench.reports.submission import write_submission
@@ -42,11 +43,18 @@ class Phase:
     name: str
 
 
+@dataclass(frozen=True)
+class DoesNotFit:
+    """Sent by a model's process in the place of all results: why the model was not started."""
+
+    reason: str
+
+
 def bench_model(job: Job, send: Send) -> None:
     """One model through the whole line: split, train, validate; train again and test; train on every row, submit.
 
     Runs in the model's own process and leaves its results in the model's staged folder. Sends a `Phase` and an
-    `EpochRecord` as they come.
+    `EpochRecord` as they come, and `DoesNotFit` where there is too little memory for it to begin.
 
     Raises:
         DataError: the data set is another one than the run's by now.
@@ -60,6 +68,11 @@ def bench_model(job: Job, send: Send) -> None:
     clock = _Clock(send, job.kept)
     with clock.phase("load"):
         data, everybody = _load(job)
+    sizes = (len(data.interactions), len(data.vocabulary.users), len(data.vocabulary.items))
+    lacking = lacking_memory(job.entry, *sizes, share=job.memory_share)
+    if lacking:
+        send(DoesNotFit(lacking))
+        return
     split = everybody if job.only is None else everybody.only(job.only)
     status = job.kept
     with scratch_folder() as scratch:

@@ -28,7 +28,8 @@ from movierec_bench.execution.jobs import (
     status_of,
     will_replace,
 )
-from movierec_bench.execution.model_process import Phase, bench_model
+from movierec_bench.execution.memory import free_bytes
+from movierec_bench.execution.model_process import DoesNotFit, Phase, bench_model
 from movierec_bench.execution.processes import Ended, NotStarted, Task, run_tasks, usable_cpus
 from movierec_bench.execution.progress import listener
 from movierec_bench.execution.ray_cluster import connected
@@ -140,6 +141,8 @@ def run(  # noqa: D417  `recorded` hands over the command
     check_positive("--seeds", seeds)
     check_positive("--split-seeds", split_seeds)
     check_seed(seed, seeds)
+    several = workers if ray is None and workers is not None and workers > 1 else None
+    memory_share = None if several is None else free_bytes() // several
     rules = protocol_of(configs, protocol)
     _check_drawn(rules, split_seeds)
     folder = find_dataset(atomic, dataset)
@@ -178,6 +181,7 @@ def run(  # noqa: D417  `recorded` hands over the command
                         ends_at=ends_at,
                         only=group,
                         further_seed=own_seed != seed,
+                        memory_share=memory_share,
                     )
                     for own_seed in range(seed, seed + seeds)
                     for entry in entries
@@ -248,6 +252,7 @@ def _run_jobs(
     phases: dict[str, str] = {}
     not_replaced: dict[str, str] = {}
     without_turn: list[str] = []
+    too_large: dict[str, str] = {}
     redone = will_replace(jobs)
     if redone:
         logger.warning("%s", redone)
@@ -270,10 +275,15 @@ def _run_jobs(
                     listening.epoch(task.name, message)
                     if phases.get(task.name) == "fit":
                         tracking.epoch(task.name, message)
+                elif isinstance(message, DoesNotFit):
+                    too_large[task.name] = message.reason
                 elif isinstance(message, NotStarted):
                     without_turn.append(task.name)
                 elif isinstance(message, Ended):
-                    status = settle(task.argument, phases.get(task.name, "start"), message.error)
+                    if message.error is None and task.name in too_large:
+                        status = record_end(task.argument, status_of(task.argument, SKIPPED, too_large[task.name]))
+                    else:
+                        status = settle(task.argument, phases.get(task.name, "start"), message.error)
                     if status.state == FAILED and task.argument.folder.finished():
                         not_replaced[task.name] = str(status.error)
                     listening.finished(status)

@@ -25,15 +25,16 @@ class FastEASE(LinearModel):
 
     def item_weights(self) -> np.ndarray:
         """Float32 [n_items, n_items]: B."""
-        return ease_weights(item_gram(self.history), self.reg_weight)
+        return ease_weights(item_gram(self.history), self.reg_weight, overwrite=True)
 
 
-def ease_weights(gram: np.ndarray, reg_weight: float) -> np.ndarray:
+def ease_weights(gram: np.ndarray, reg_weight: float, overwrite: bool = False) -> np.ndarray:
     """The B of `FastEASE` from a Gram matrix.
 
     Args:
-        gram: float32 [n, n], symmetric, positive semi-definite; left as it is.
+        gram: float32 [n, n], symmetric, positive semi-definite.
         reg_weight: added to the diagonal, > 0.
+        overwrite: work in the memory of ``gram``, which holds the result then; else it is left as it is.
 
     Returns:
         Float32 [n, n] with zero diagonal.
@@ -41,7 +42,7 @@ def ease_weights(gram: np.ndarray, reg_weight: float) -> np.ndarray:
     Raises:
         ModelError: ``reg_weight`` is too small for the matrix to be inverted in float32.
     """
-    weights = ridge_inverse(gram, reg_weight)
+    weights = ridge_inverse(gram, reg_weight, overwrite)
     weights /= -np.diag(weights)
     np.fill_diagonal(weights, 0)
     return weights

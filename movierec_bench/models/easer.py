@@ -31,6 +31,7 @@ class EASER(LinearModel):
     """
 
     other_parameter_name = ["weights", "pairs", "pair_weights"]
+    weights: TiledWeights
     pairs: np.ndarray  # int64 [m, 2], item indices
     pair_weights: TiledWeights  # [m, n_items]: C
 
@@ -48,7 +49,7 @@ class EASER(LinearModel):
         gram = item_gram(self.history)
         self.pairs = frequent_pairs(gram, self.pair_share * (self.n_users - 1), self.most_pairs)
         both = watched_pairs(self.history, self.pairs)
-        inverse = ridge_inverse(gram, self.reg_weight)
+        inverse = ridge_inverse(gram, self.reg_weight, overwrite=True)
         cross = sparse_scores(both.T.tocsr(), np.arange(len(self.pairs)), self.history)  # Z.T X
         bridge = inverse @ cross.T
         pair_weights = self._pair_weights(np.diag(inverse), item_gram(both), cross @ bridge, bridge)

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from scipy.sparse import csr_matrix
 
-from movierec_bench.models.parts.gram_matrix import item_gram
 from movierec_bench.models.parts.linear_model import sparse_scores
 from movierec_bench.models.parts.nearest import nearest_items
 from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
@@ -37,7 +36,7 @@ class FastItemKNN(RecencyWeighted, HistoryModel):
 
     def fit_closed_form(self) -> None:
         """Find the nearest movies of each movie in the training rows."""
-        self.similarity = nearest_items(item_gram(self.history), self.k, self.shrink).T.tocsr()
+        self.similarity = nearest_items(self.history, self.k, self.shrink).T.tocsr()
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores of a batch of users."""

@@ -33,7 +33,8 @@ class ItemUserEASE(UserEASE):
     def fit_closed_form(self) -> None:
         """Learn both sides from the training rows."""
         super().fit_closed_form()
-        self.own_item_weights = TiledWeights.of(ease_weights(item_gram(self.history), self.item_reg_weight))
+        own = ease_weights(item_gram(self.history), self.item_reg_weight, overwrite=True)
+        self.own_item_weights = TiledWeights.of(own)
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores of a batch of users."""

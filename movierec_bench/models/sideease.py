@@ -45,7 +45,7 @@ class SideEASE(LinearModel):
         for feature, weight in self.feature_weights.items():
             if weight > 0:
                 gram += np.float32(weight) * item_gram(feature_rows(self.movies, feature))
-        return ease_weights(gram, self.reg_weight)
+        return ease_weights(gram, self.reg_weight, overwrite=True)
 
 
 def feature_rows(movies: pd.DataFrame, feature: str) -> csr_matrix:

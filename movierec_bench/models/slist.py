@@ -44,8 +44,12 @@ class SLIST(LinearModel):
         sources, follows = transition_counts(self.interactions, self.window, self.decay)
         sources *= np.float32(self.transitions)
         follows *= np.float32(self.transitions)
-        inverse = ridge_inverse(together + sources, self.reg_weight)
-        weights = inverse @ (together + follows)
+        sources += together
+        inverse = ridge_inverse(sources, self.reg_weight, overwrite=True)
+        follows += together
+        del together
+        weights = inverse @ follows
+        del follows
         weights -= inverse * (np.diag(weights) / np.diag(inverse))
         np.fill_diagonal(weights, 0)
         weights[0] = weights[:, 0] = 0

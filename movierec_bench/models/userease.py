@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from movierec_bench.models.parts.gram_matrix import item_gram, ridge_inverse
-from movierec_bench.models.parts.linear_model import LinearModel
+from movierec_bench.models.parts.linear_model import LinearModel, TiledWeights
 from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
 _USERS_A_BLOCK = 2048
@@ -33,6 +33,7 @@ class UserEASE(LinearModel):
     """
 
     other_parameter_name = ["weights", "leave_out"]
+    weights: TiledWeights
     leave_out: np.ndarray  # float32 [n_users]: 1 - x_u S x_u.T on the training rows
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
@@ -41,7 +42,7 @@ class UserEASE(LinearModel):
 
     def item_weights(self) -> np.ndarray:
         """Float32 [n_items, n_items]: ``-reg_weight S``."""
-        weights = ridge_inverse(item_gram(self.history), self.reg_weight)
+        weights = ridge_inverse(item_gram(self.history), self.reg_weight, overwrite=True)
         weights *= -self.reg_weight
         return weights
 

@@ -33,6 +33,7 @@ REQUIREMENTS = {
     KNOWN_USERS: "users it was trained on, and this protocol holds out whole users",
 }
 CLOSED_GROUPS = ("all", *FAMILIES)  # groups every model but a variant joins by itself
+MATRICES = ("movies_by_movies", "users_by_movies")  # dense ones that a model may hold, of float32
 VARIANTS = "variants"  # the group every variant joins by itself
 
 
@@ -54,6 +55,7 @@ class ModelEntry:
         needs: why the model cannot run here; empty when it can.
         requires: what it cannot do without, some of ``REQUIREMENTS``: named in its YAML, or said by what it reads.
         resources: ``{"cpu": .., "gpu": ..}`` asked of a cluster.
+        matrices: how many dense float32 matrices of each of ``MATRICES`` it holds at once, at its peak.
         parameters: RecBole's and our own parameters, as written.
         path: the YAML it came from.
         summary: the YAML's opening comment, in one line.
@@ -79,6 +81,7 @@ class ModelEntry:
     parameters: Mapping[str, Any]
     path: Path
     summary: str = ""
+    matrices: Mapping[str, float] = field(default_factory=dict)
     declared: Mapping[str, Declaration] = field(default_factory=dict)
     bases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     code: Optional[OwnCode] = None

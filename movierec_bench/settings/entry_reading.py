@@ -17,6 +17,7 @@ from movierec_bench.settings.entry import (
     BATCHES,
     HISTORIES,
     KNOWN_USERS,
+    MATRICES,
     REQUIREMENTS,
     SOURCES,
     TRAINERS,
@@ -39,8 +40,9 @@ _CATALOG_KEYS = (
     "needs",
     "requires",
     "resources",
+    "matrices",
 )
-_VARIANT_KEYS = ("groups", "resources")  # the others it takes from its base
+_VARIANT_KEYS = ("groups", "resources", "matrices")  # the others it takes from its base
 _HOMES = {"ours": "movierec_bench.models", "adapted": "movierec_bench.recbole_models"}  # by `ModelEntry.source`
 _CLASS = re.compile(r"(?:(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):)?(?P<name>[A-Za-z_]\w*)", re.ASCII)
 _RESOURCES = {"cpu": 1, "gpu": 0}  # when the YAML asks for nothing else
@@ -113,7 +115,8 @@ class EntryReader:
         parent = self._entry(base, chain)
         if not isinstance(block, dict) or not set(block) <= set(_VARIANT_KEYS):
             raise ConfigError(
-                f"{file.at('catalog')}: found {block!r:.60}; a variant of {base} changes {' and '.join(_VARIANT_KEYS)} "
+                f"{file.at('catalog')}: found {block!r:.60}; a variant of {base} changes "
+                f"{', '.join(_VARIANT_KEYS[:-1])} and {_VARIANT_KEYS[-1]} "
                 "alone, and takes the rest from it"
             )
         entry = replace(
@@ -121,6 +124,7 @@ class EntryReader:
             name=file.path.stem,
             groups=(VARIANTS, *(group for group in _groups(file, block) if group != VARIANTS)),
             resources=_resources(file, block) if "resources" in block else parent.resources,
+            matrices=_matrices(file, block) if "matrices" in block else parent.matrices,
             path=file.path,
             summary=file.opening,
             bases={base: tuple(content), **{name: (*keys, *content) for name, keys in parent.bases.items()}},
@@ -159,6 +163,7 @@ class EntryReader:
             needs=_text(file, block, "needs"),
             requires=_requirements(file, block, family),
             resources=_resources(file, block),
+            matrices=_matrices(file, block),
             parameters=self._common.content if trainer == "epochs" else {},
             path=file.path,
             summary=file.opening,
@@ -371,6 +376,24 @@ def _resources(file: YamlFile, block: Mapping[str, Any]) -> dict[str, float]:
             "{cpu: 4, gpu: 1}"
         )
     return amounts
+
+
+def _matrices(file: YamlFile, block: Mapping[str, Any]) -> dict[str, float]:
+    """Dense matrices that a model holds at once, by what their sides are; for the estimate of its memory."""
+    held = block.get("matrices", {})
+    if (
+        not isinstance(held, dict)
+        or not set(held) <= set(MATRICES)
+        or not all(
+            isinstance(count, (int, float)) and not isinstance(count, bool) and 0 < count < math.inf
+            for count in held.values()
+        )
+    ):
+        raise ConfigError(
+            f"{file.path}: 'catalog.matrices' is {held!r:.60}; expected numbers > 0 of some of {', '.join(MATRICES)}, "
+            "such as {movies_by_movies: 2}"
+        )
+    return held
 
 
 def _choice(file: YamlFile, block: Mapping[str, Any], key: str, allowed: Sequence[str]) -> str:

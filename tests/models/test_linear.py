@@ -22,7 +22,7 @@ from support.closed_form_cases import (
 )
 
 from movierec_bench.errors import ConfigError, ModelError
-from movierec_bench.models.parts.gram_matrix import item_gram, ridge_inverse
+from movierec_bench.models.parts.gram_matrix import GramRows, item_gram, ridge_inverse
 from movierec_bench.models.parts.linear_model import TiledWeights, sparse_scores
 from movierec_bench.models.parts.truncated_svd import item_factors
 
@@ -44,6 +44,21 @@ def test_the_inverse_is_one_and_its_input_stays() -> None:
     inverse = ridge_inverse(gram, 2.0)
     np.testing.assert_array_equal(gram, before)
     np.testing.assert_allclose(inverse @ (gram + 2 * np.eye(21)), np.eye(21), atol=1e-5)
+
+
+def test_the_inverse_in_its_inputs_memory_is_the_same() -> None:
+    gram = item_gram(padded_csr(random_watched(300, 150)))
+    expected = ridge_inverse(gram, 2.0)
+    inverse = ridge_inverse(gram, 2.0, overwrite=True)
+    assert inverse is gram
+    np.testing.assert_array_equal(inverse, expected)
+
+
+def test_rows_of_the_gram_matrix_are_its_rows() -> None:
+    history = padded_csr(random_watched(80, 20))
+    rows, gram = GramRows(history), item_gram(history)
+    np.testing.assert_array_equal(rows(np.array([3, 0, 20])), gram[[3, 0, 20]])
+    np.testing.assert_array_equal(rows.diagonal, np.diag(gram))
 
 
 def test_a_matrix_that_has_no_inverse_is_refused_with_the_way_out() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from typing import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,6 +28,7 @@ from support.closed_form_cases import (
 from movierec_bench.data.atomic import AtomicData
 from movierec_bench.data.interactions import Interactions
 from movierec_bench.errors import ConfigError
+from movierec_bench.models.parts import nearest
 from movierec_bench.models.parts.gram_matrix import item_gram
 from movierec_bench.models.parts.nearest import (
     as_csr,
@@ -106,7 +110,7 @@ def test_a_user_without_a_history_has_no_neighbours_and_is_nobodys() -> None:
 
 
 def test_nearest_items_of_a_worked_matrix() -> None:
-    found = nearest_items(item_gram(padded_csr(WATCHED)), 2, 0.0).toarray()[1:, 1:]
+    found = nearest_items(padded_csr(WATCHED), 2, 0.0).toarray()[1:, 1:]
     expected = [
         [0, 2 / 3, 1 / ROOT6, 0, 0, 0],  # movie 4 is as similar as movie 3; the smaller number wins
         [2 / 3, 0, 2 / ROOT6, 0, 0, 0],
@@ -119,8 +123,44 @@ def test_nearest_items_of_a_worked_matrix() -> None:
 
 
 def test_shrinking_lowers_similarities_that_rest_on_few_users() -> None:
-    found = nearest_items(item_gram(padded_csr(WATCHED)), 2, 3.0).toarray()[1:, 1:]
+    found = nearest_items(padded_csr(WATCHED), 2, 3.0).toarray()[1:, 1:]
     np.testing.assert_allclose(found[0, :3], [0, 2 / (3 + 3), 1 / (ROOT6 + 3)], rtol=1e-5)
+
+
+@pytest.mark.parametrize("shrink", [0.0, 7.0])
+def test_nearest_items_are_exactly_those_of_the_dense_formula_whatever_the_block(
+    shrink: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = padded_csr(random_watched(90, 70))
+    gram = item_gram(history)
+    norms = np.sqrt(np.diag(gram))
+    dense = gram / (norms[:, None] * norms + np.float32(shrink + 1e-6))
+    columns, values = largest_of_rows(dense, 6, np.arange(len(dense)))
+    monkeypatch.setattr(nearest, "_FLOATS_A_BLOCK", 71 * 8)  # 8 rows a block, and a last one of 7
+    found = nearest_items(history, 6, shrink)
+    np.testing.assert_array_equal(found.toarray(), as_csr(columns, values, 71).toarray())
+
+
+def test_nearest_items_hold_no_matrix_of_movies_by_movies(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = padded_csr(random_watched(40, 3000))
+    monkeypatch.setattr(nearest, "_FLOATS_A_BLOCK", 3001 * 10)
+    assert peak_bytes(lambda: nearest_items(history, 3, 0.0)) < 3001 * 3001  # a quarter of a float32 matrix
+
+
+def test_nearest_users_spread_one_tile_out_at_a_time() -> None:
+    history = padded_csr((np.random.default_rng(0).random((3000, 2000)) < 0.005).astype(int))
+    assert peak_bytes(lambda: nearest_users(history, 3)) < 2 * 2001 * 1024  # two of three tiles
+
+
+def peak_bytes(work: Callable[[], object]) -> int:
+    """Most bytes that Python and NumPy held at once while ``work`` ran, after a run that compiles its kernels."""
+    work()
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def test_correlations_are_numpys_and_constant_rows_have_none() -> None:

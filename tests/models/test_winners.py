@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 from sklearn.linear_model import ElasticNet
 from support.closed_form_cases import (
     BLOCKS,
@@ -21,9 +22,11 @@ from support.closed_form_cases import (
 )
 
 from movierec_bench.errors import ConfigError
+from movierec_bench.models import slim
 from movierec_bench.models.als import improve
 from movierec_bench.models.easer import frequent_pairs, watched_pairs
 from movierec_bench.models.parts.gram_matrix import item_gram
+from movierec_bench.models.parts.linear_model import TiledWeights, sparse_scores
 from movierec_bench.models.sideease import FEATURES, feature_rows
 from movierec_bench.models.slim import slim_weights
 
@@ -310,7 +313,7 @@ def test_slim_equals_scikit_learns_elastic_net(lambda1: float, lambda2: float, p
 
 def test_slim_on_two_by_two_blocks() -> None:
     """Each movie has one neighbour: w = (c - lambda1) / (n + lambda2), with n = 3, 2, 2, 1 and c = 2, 1."""
-    weights = slim_weights(item_gram(padded_csr(BLOCKS)), 0.5, 1.0, positive_only=True)[1:, 1:]
+    weights = slim_weights(item_gram(padded_csr(BLOCKS)), 0.5, 1.0, positive_only=True).toarray()[1:, 1:]
     expected = np.zeros((6, 6))
     expected[0, 1], expected[1, 0], expected[2, 3], expected[3, 2] = 1.5 / 4, 1.5 / 3, 0.5 / 3, 0.5 / 2
     np.testing.assert_allclose(weights, expected, atol=1e-6)
@@ -324,8 +327,29 @@ def test_slim_without_an_l1_penalty_is_ridge_regression_on_the_other_movies() ->
         normal = gram[np.ix_(others, others)] + 0.5 * np.eye(5)
         expected[others, item] = np.linalg.solve(normal, gram[others, item])
     np.testing.assert_allclose(expected, ease_of(gram, 0.5), atol=1e-9)  # and that is EASE
-    weights = slim_weights(item_gram(padded_csr(WATCHED)), 0.0, 0.5, positive_only=False)[1:, 1:]
+    weights = slim_weights(item_gram(padded_csr(WATCHED)), 0.0, 0.5, positive_only=False).toarray()[1:, 1:]
     np.testing.assert_allclose(weights, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("positive_only", [True, False])
+def test_slim_from_a_sparse_gram_matrix_is_slim_from_a_dense_one(
+    positive_only: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = padded_csr((np.random.default_rng(3).random((200, 200)) < 0.02).astype(int))
+    dense = slim_weights(item_gram(history), 0.3, 5.0, positive_only)
+    monkeypatch.setattr(slim, "_FLOATS_A_BLOCK", 201 * 9)  # 9 movies a block
+    sparse = slim_weights((history.T @ history).tocsr(), 0.3, 5.0, positive_only)
+    np.testing.assert_array_equal(sparse.toarray(), dense.toarray())
+    assert 0 < dense.nnz < 201 * 201 / 8
+
+
+def test_slim_of_few_rows_keeps_its_weights_sparse_and_scores_as_if_they_were_dense() -> None:
+    watched = (np.random.default_rng(3).random((200, 200)) < 0.02).astype(int)
+    model = fitted_model("SLIM", data_of(rows_of(watched), 200), lambda1=0.3, lambda2=5.0).model
+    assert isinstance(model.weights, csr_matrix)
+    users = np.arange(1, 201)
+    dense = TiledWeights.of(model.weights.toarray()).sums(model.history, users)
+    np.testing.assert_array_equal(sparse_scores(model.history, users, model.weights), dense)
 
 
 # ADMM-SLIM (RecBole's)

@@ -231,7 +231,10 @@ def test_a_variant_inherits_from_a_users_own_base_and_from_another_variant(tmp_p
             "line 2: unknown parameter 'embeding_size' of V; did you mean embedding",
         ),
         ({"V": "base: BPR\nembedding_size: 0\n"}, "V.yaml line 2: V: embedding_size is 0; expected an integer >= 1"),
-        ({"V": "base: BPR\ncatalog: {family: rule}\n"}, "a variant of BPR changes groups and resources alone"),
+        (
+            {"V": "base: BPR\ncatalog: {family: rule}\n"},
+            "changes groups, resources and matrices alone",
+        ),
         ({"V": "base: BPR\ncatalog: fast\n"}, "found 'fast'; a variant of BPR changes groups"),
         ({"V": "base: BPR\ntopk: [3]\n"}, "line 2: 'topk' is the protocol's"),
     ],

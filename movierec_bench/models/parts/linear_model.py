@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Union
 
 import numba
 import numpy as np
@@ -15,10 +15,11 @@ from movierec_bench.recbole_backend.recency import RecencyWeighted
 from movierec_bench.recbole_backend.stored_state import Storable
 
 _TILE = 512  # columns of a weight matrix; 6,807 rows of so many floats stay in a 16 MiB cache
+_SPARSE_BELOW = 1 / 8  # share of weights that are not 0, above which adding whole rows is faster than adding by index
 
 
 class LinearModel(RecencyWeighted, HistoryModel):
-    """A model whose scores are a user's history times one dense matrix of item weights.
+    """A model whose scores are a user's history times one matrix of item weights.
 
     Recent rows of the history may weigh more than old ones when it scores.
 
@@ -27,19 +28,31 @@ class LinearModel(RecencyWeighted, HistoryModel):
     """
 
     other_parameter_name = ["weights"]
-    weights: TiledWeights
+    weights: Union[TiledWeights, csr_matrix]
 
-    def item_weights(self) -> np.ndarray:
-        """Float32 [n_items, n_items], learned from ``history``; what a subclass is about."""
+    def item_weights(self) -> Union[np.ndarray, csr_matrix]:
+        """Float32 [n_items, n_items], learned from ``history``, dense or sparse; what a subclass is about."""
         raise NotImplementedError
 
     def fit_closed_form(self) -> None:
         """Learn the weights from the training rows."""
-        self.weights = TiledWeights.of(self.item_weights())
+        self.weights = kept_weights(self.item_weights())
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores of a batch of users."""
-        return torch.from_numpy(self.weights.sums(self.weighted_history, self.user_rows(interaction)))
+        users = self.user_rows(interaction)
+        if isinstance(self.weights, TiledWeights):
+            return torch.from_numpy(self.weights.sums(self.weighted_history, users))
+        return torch.from_numpy(sparse_scores(self.weighted_history, users, self.weights))
+
+
+def kept_weights(weights: Union[np.ndarray, csr_matrix]) -> Union[TiledWeights, csr_matrix]:
+    """Item weights float32 [n_items, n] in the form that is summed up fastest: sparse where few are not 0."""
+    if isinstance(weights, np.ndarray):
+        return TiledWeights.of(weights)
+    if weights.nnz < _SPARSE_BELOW * weights.shape[0] * weights.shape[1]:
+        return weights
+    return TiledWeights.of(weights.toarray())
 
 
 @dataclass(frozen=True)

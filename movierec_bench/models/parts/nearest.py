@@ -10,10 +10,12 @@ import torch
 from scipy.sparse import csr_matrix
 
 from movierec_bench.data.interactions import Interactions
+from movierec_bench.models.parts.gram_matrix import GramRows
 from movierec_bench.models.parts.linear_model import sparse_scores
 from movierec_bench.recbole_backend.model_contract import HistoryModel, ModelConfig, TrainDataset
 
-_ROWS_A_BLOCK = 2048  # rows whose similarities to all others are in memory at once
+_ROWS_A_BLOCK = 2048  # rows whose similarities to all others are in memory at once, fewer where they would be
+_FLOATS_A_BLOCK = 2**26  # more numbers than these
 _TILE = 1024  # users whose counters are added up together, one byte each
 _BYTE_MAX = 252  # additions a one-byte counter takes (255), in fours
 
@@ -77,13 +79,18 @@ def nearest_users(history: csr_matrix, k: int) -> csr_matrix:
 
     Source:
         ours. Movies in common are counted for 8 users by one addition: the counters are the bytes of an
-        unsigned 64-bit integer, emptied before one can overflow. A quarter of the time of inverted lists.
+        unsigned 64-bit integer, emptied before one can overflow. A quarter of the time of inverted lists. Only one
+        tile of 1,024 users is spread out so at a time.
     """
     norms = np.sqrt(np.diff(history.indptr))
     inverse_norms = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0).astype(np.float32)
     n_users = history.shape[0]
     columns, values = np.zeros((n_users, k), dtype=np.int32), np.zeros((n_users, k), dtype=np.float32)
-    _keep_nearest(history.indptr, history.indices, _watchers_by_tile(history), inverse_norms, columns, values)
+    watchers = np.empty((history.shape[1], _TILE), dtype=np.uint8)
+    for first in range(0, n_users, _TILE):
+        _spread(history[first : first + _TILE], watchers)
+        tile = watchers.view(np.uint64)
+        _keep_nearest(history.indptr, history.indices, tile, first, inverse_norms, columns, values)
     return as_csr(columns, values, n_users)
 
 
@@ -105,11 +112,11 @@ def nearest_by_correlation(vectors: np.ndarray, k: int) -> csr_matrix:
     return nearest(lambda rows: unit[rows] @ unit.T, len(unit), k)
 
 
-def nearest_items(gram: np.ndarray, k: int, shrink: float) -> csr_matrix:
+def nearest_items(history: csr_matrix, k: int, shrink: float) -> csr_matrix:
     """Each movie's ``k`` most similar other movies by shrunk cosine, ``n_ij / (sqrt(n_i n_j) + shrink)``.
 
     Args:
-        gram: float32 [n_items, n_items], users in common; left as it is.
+        history: csr [n_users, n_items] of 0 and 1; n_ij are the users in common.
         k: neighbours a movie, fewer where fewer share a user with it.
         shrink: >= 0; lowers similarities that rest on few users.
 
@@ -120,8 +127,15 @@ def nearest_items(gram: np.ndarray, k: int, shrink: float) -> csr_matrix:
         Aiolli, "Efficient top-n recommendation for very large scale binary rated datasets", RecSys 2013,
         as RecBole's ItemKNN has it (its 1e-6 in the denominator included).
     """
-    norms = np.sqrt(np.diag(gram))
-    return nearest(lambda rows: gram[rows] / (norms[rows, None] * norms + np.float32(shrink + 1e-6)), len(gram), k)
+    in_common = GramRows(history)
+    norms = np.sqrt(in_common.diagonal)
+
+    def similarities(items: np.ndarray) -> np.ndarray:
+        shrunk = norms[items, None] * norms
+        shrunk += np.float32(shrink + 1e-6)
+        return np.divide(in_common(items), shrunk, out=shrunk)
+
+    return nearest(similarities, history.shape[1], k)
 
 
 def nearest(similarities: Callable[[np.ndarray], np.ndarray], n: int, k: int) -> csr_matrix:
@@ -136,8 +150,9 @@ def nearest(similarities: Callable[[np.ndarray], np.ndarray], n: int, k: int) ->
         Float32 csr [n, n]; equal similarities in favour of the smaller index, the largest first in a row.
     """
     indices, values = np.zeros((n, k), dtype=np.int32), np.zeros((n, k), dtype=np.float32)
-    for first in range(0, n, _ROWS_A_BLOCK):
-        rows = np.arange(first, min(n, first + _ROWS_A_BLOCK))
+    rows_a_block = max(1, min(_ROWS_A_BLOCK, _FLOATS_A_BLOCK // max(n, 1)))
+    for first in range(0, n, rows_a_block):
+        rows = np.arange(first, min(n, first + rows_a_block))
         indices[rows], values[rows] = largest_of_rows(similarities(rows), k, rows)
     return as_csr(indices, values, n)
 
@@ -170,38 +185,34 @@ def _same_rows(one: csr_matrix, other: csr_matrix) -> bool:
     return one is other or (np.array_equal(one.indptr, other.indptr) and np.array_equal(one.indices, other.indices))
 
 
-def _watchers_by_tile(history: csr_matrix) -> np.ndarray:
-    """Uint64 [tiles, n_items, _TILE / 8]: who watched what, a byte a user, eight users a number."""
-    n_users, n_items = history.shape
-    watchers = np.zeros((-(-n_users // _TILE), n_items, _TILE), dtype=np.uint8)
-    user = np.repeat(np.arange(n_users), np.diff(history.indptr))
-    watchers[user // _TILE, history.indices, user % _TILE] = 1
-    return watchers.view(np.uint64)
+def _spread(tile: csr_matrix, watchers: np.ndarray) -> None:
+    """Fill ``watchers`` (uint8 [n_items, _TILE]): who of the tile's users watched what, a byte a user."""
+    watchers[:] = 0
+    user = np.repeat(np.arange(tile.shape[0]), np.diff(tile.indptr))
+    watchers[tile.indices, user] = 1
 
 
 @numba.njit(cache=True, parallel=True)
 def _keep_nearest(
     start: np.ndarray,
     items: np.ndarray,
-    watchers: np.ndarray,
+    watched: np.ndarray,
+    first: int,
     inverse_norms: np.ndarray,
     columns: np.ndarray,
     values: np.ndarray,
 ) -> None:
-    """Fill ``columns`` and ``values`` [n_users, k], which come in as zeros, with each user's nearest."""
-    for tile in range(len(watchers)):
-        watched = watchers[tile]
-        first = tile * _TILE
-        for user in numba.prange(len(columns)):
-            seen = items[start[user] : start[user + 1]]
-            cosines = np.zeros(min(_TILE, len(columns) - first), dtype=np.float32)
-            for begin in range(0, len(seen), _BYTE_MAX):
-                counters = _add_bytes(watched, seen[begin : begin + _BYTE_MAX]).view(np.uint8)
-                for column in range(len(cosines)):
-                    cosines[column] += counters[column]
+    """Put into ``columns`` and ``values`` [n_users, k] who of a tile is nearer; its first user is ``first``."""
+    for user in numba.prange(len(columns)):
+        seen = items[start[user] : start[user + 1]]
+        cosines = np.zeros(min(_TILE, len(columns) - first), dtype=np.float32)
+        for begin in range(0, len(seen), _BYTE_MAX):
+            counters = _add_bytes(watched, seen[begin : begin + _BYTE_MAX]).view(np.uint8)
             for column in range(len(cosines)):
-                cosines[column] *= inverse_norms[user] * inverse_norms[first + column]
-            _insert_larger(cosines, first, user, columns[user], values[user])
+                cosines[column] += counters[column]
+        for column in range(len(cosines)):
+            cosines[column] *= inverse_norms[user] * inverse_norms[first + column]
+        _insert_larger(cosines, first, user, columns[user], values[user])
 
 
 @numba.njit(cache=True)
