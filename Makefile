@@ -7,7 +7,7 @@ SOURCES := movierec_bench tests benchmarks site_builder notebooks faults
 PEERS := .venv-peers
 VENV2 := .venv-numpy2
 
-.PHONY: setup demo bench test test-all test-numpy2 faults docs picture notebooks notebooks-owner format lint types clean
+.PHONY: setup demo bench published test test-all test-numpy2 faults docs picture notebooks notebooks-owner format lint types clean
 
 # Python 3.10 and 3.11 get RecBole with its pins from pip; for later Pythons the last line brings it without them.
 $(VENV)/installed: setup.cfg setup.py requirements-dev.txt constraints.txt pyproject.toml
@@ -54,6 +54,10 @@ $(PEERS)/installed: benchmarks/peers-requirements.txt
 bench: setup $(PEERS)/installed  ## measure against RecBole and peers; ONLY="EASE BPR" for a part
 	$(PY) -m pip install --quiet -c constraints.txt -e ".[bench]"
 	$(PY) -m benchmarks $(ONLY)
+
+published: setup  ## repeat published tables from the data in DATA=folder; ONLY="gowalla:ItemKNN_100 beauty" for a part
+	@test -n "$(DATA)" || { echo "say where the data are: make published DATA=folder"; exit 2; }
+	$(PY) -m benchmarks.published $(DATA) $(ONLY)
 
 # The two variables silence advertisements of other programs that the theme and a plugin print.
 docs: setup  ## the documentation site in site/, built without the network; a warning is an error

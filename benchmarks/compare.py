@@ -64,7 +64,7 @@ def _reached(reach: Reach, medians: dict[str, dict[str, float]]) -> dict[str, An
 def record(name: str, **values: Any) -> None:
     """Write a result with the machine, the versions and the date."""
     RESULTS.mkdir(exist_ok=True)
-    text = json.dumps({"name": name, **values, **_circumstances()}, indent=2)
+    text = json.dumps({"name": name, **values, **circumstances()}, indent=2)
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
@@ -93,7 +93,8 @@ def _in_words(figures: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
 
 
-def _circumstances() -> dict[str, Any]:
+def circumstances() -> dict[str, Any]:
+    """Date, machine, commit and versions of a measurement."""
     return {
         "date": datetime.date.today().isoformat(),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {_memory_gib():.0f} GiB",
@@ -109,7 +110,13 @@ def _revision() -> str:
     def git(*command: str) -> str:
         return subprocess.run(["git", *command], cwd=HERE, check=True, capture_output=True, text=True).stdout.strip()
 
-    recorded = (":(top)", f":(exclude){RESULTS.name}", ":(exclude)RESULTS.md")
+    recorded = (
+        ":(top)",
+        f":(exclude){RESULTS.name}",
+        ":(exclude)RESULTS.md",
+        ":(exclude)published/*.md",
+        ":(exclude)published/*.json",
+    )
     dirty = git("diff", "--name-only", "HEAD", "--", *recorded)
     return git("rev-parse", "--short", "HEAD") + ("-dirty" if dirty else "")
 

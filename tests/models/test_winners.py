@@ -347,7 +347,7 @@ def test_slim_of_few_rows_keeps_its_weights_sparse_and_scores_as_if_they_were_de
     watched = (np.random.default_rng(3).random((200, 200)) < 0.02).astype(int)
     model = fitted_model("SLIM", data_of(rows_of(watched), 200), lambda1=0.3, lambda2=5.0).model
     assert isinstance(model.weights, csr_matrix)
-    users = np.arange(1, 201)
+    users = np.arange(1, model.history.shape[0])
     dense = TiledWeights.of(model.weights.toarray()).sums(model.history, users)
     np.testing.assert_array_equal(sparse_scores(model.history, users, model.weights), dense)
 

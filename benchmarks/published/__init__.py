@@ -1,0 +1,1 @@
+"""Published tables, repeated with this library's own commands."""
