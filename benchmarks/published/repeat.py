@@ -39,6 +39,7 @@ class Row:
         source: who reports them.
         within: the largest relative difference that counts as repeated.
         budget: seconds of training a fit gets here; None: no limit.
+        remark: why ours differs, where that is known.
     """
 
     model: str
@@ -46,6 +47,7 @@ class Row:
     source: str
     within: float
     budget: Optional[float] = None
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ def _cells(row: Row, record: Optional[Mapping[str, Any]]) -> list[str]:
             f"{record['peak_rss_mb']:,.0f}",
         ]
     )
-    return [row.model, *pairs, said, *cost, row.source]
+    return [row.model, *pairs, f"{said}; {row.remark}" if row.remark and record else said, *cost, row.source]
 
 
 def _convert(table: Table, files: Mapping[str, Path]) -> None:
