@@ -1,4 +1,4 @@
-"""Weights of a user's rows by how recent they are, for models that score a history linearly."""
+"""Weights of a user's rows by how recent they are, for models that score from a matrix of histories."""
 
 from __future__ import annotations
 

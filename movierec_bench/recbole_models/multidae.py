@@ -9,10 +9,13 @@ from recbole.model.general_recommender.multidae import MultiDAE
 
 from movierec_bench.models.parts.sparse_rows import RowLinear, RowLists, RowReader, multinomial_loss
 from movierec_bench.recbole_backend.model_contract import EmbeddingModel, ModelConfig, TrainDataset
+from movierec_bench.recbole_backend.recency import RecencyWeighted
 
 
-class RowMultiDAE(RowReader, EmbeddingModel, MultiDAE):
+class RowMultiDAE(RecencyWeighted, RowReader, EmbeddingModel, MultiDAE):
     """RecBole's MultiDAE: its layers, its first weights and its loss, without dense rows.
+
+    Where recent rows weigh more, a row that is ranked from holds the weights in the place of ones.
 
     Source:
         Liang et al., WWW 2018, section 2.3.
@@ -23,7 +26,7 @@ class RowMultiDAE(RowReader, EmbeddingModel, MultiDAE):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset.without_padded_histories())
-        self.history = dataset.interactions.csr
+        self.set_history(dataset.interactions)
         _, linear, *later = self.encoder.mlp_layers  # the first is a dropout of nothing
         self.first_layer, self.encoder = RowLinear(linear), torch.nn.Sequential(*later)
 
@@ -39,7 +42,9 @@ class RowMultiDAE(RowReader, EmbeddingModel, MultiDAE):
 
     def user_embeddings(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, f]: the last hidden layer."""
-        latent = self.encoder(self.first_layer(self.row_lists(interaction[self.USER_ID]), self.drop_out))
+        latent = self.encoder(
+            self.first_layer(RowLists.of(self.weighted_history, interaction[self.USER_ID]), self.drop_out)
+        )
         hidden: torch.Tensor = self.decoder[:-1](latent)
         return hidden
 

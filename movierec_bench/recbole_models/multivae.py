@@ -7,12 +7,16 @@ from typing import Any
 import torch
 from recbole.model.general_recommender.multivae import MultiVAE
 
+from movierec_bench.models.parts.gaussian_latent import GaussianLatent
 from movierec_bench.models.parts.sparse_rows import RowLinear, RowLists, RowReader, multinomial_loss
 from movierec_bench.recbole_backend.model_contract import EmbeddingModel, ModelConfig, TrainDataset
+from movierec_bench.recbole_backend.recency import RecencyWeighted
 
 
-class RowMultiVAE(RowReader, EmbeddingModel, MultiVAE):
+class RowMultiVAE(RecencyWeighted, RowReader, GaussianLatent, EmbeddingModel, MultiVAE):
     """RecBole's MultiVAE: its layers, its first weights and its loss, without dense rows.
+
+    Where recent rows weigh more, a row that is ranked from holds the weights in the place of ones.
 
     Source:
         Liang et al., WWW 2018, equations 2 and 5.
@@ -23,7 +27,7 @@ class RowMultiVAE(RowReader, EmbeddingModel, MultiVAE):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset.without_padded_histories())
-        self.history = dataset.interactions.csr
+        self.set_history(dataset.interactions)
         first, *later = self.encoder
         self.first_layer, self.encoder = RowLinear(first), torch.nn.Sequential(*later)
 
@@ -48,7 +52,7 @@ class RowMultiVAE(RowReader, EmbeddingModel, MultiVAE):
 
     def user_embeddings(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, f]: the last hidden layer."""
-        latent = self.reparameterize(*self.latent(self.row_lists(interaction[self.USER_ID])))
+        latent = self.reparameterize(*self.latent(RowLists.of(self.weighted_history, interaction[self.USER_ID])))
         hidden: torch.Tensor = self.decoder[:-1](latent)
         return hidden
 

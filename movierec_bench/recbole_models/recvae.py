@@ -7,12 +7,16 @@ from typing import Any
 import torch
 from recbole.model.general_recommender.recvae import Encoder, RecVAE, log_norm_pdf, swish
 
+from movierec_bench.models.parts.gaussian_latent import GaussianLatent
 from movierec_bench.models.parts.sparse_rows import RowLinear, RowLists, RowReader, multinomial_loss
 from movierec_bench.recbole_backend.model_contract import EmbeddingModel, ModelConfig, TrainDataset
+from movierec_bench.recbole_backend.recency import RecencyWeighted
 
 
-class RowRecVAE(RowReader, EmbeddingModel, RecVAE):
+class RowRecVAE(RecencyWeighted, RowReader, GaussianLatent, EmbeddingModel, RecVAE):
     """RecBole's RecVAE: its layers, its first weights and its loss, without dense rows.
+
+    Where recent rows weigh more, a row that is ranked from holds the weights in the place of ones.
 
     Source:
         Shenbin et al., WSDM 2020, equations 4 to 7.
@@ -23,7 +27,7 @@ class RowRecVAE(RowReader, EmbeddingModel, RecVAE):
 
     def __init__(self, config: ModelConfig, dataset: TrainDataset) -> None:
         super().__init__(config, dataset.without_padded_histories())
-        self.history = dataset.interactions.csr
+        self.set_history(dataset.interactions)
         self.encoder = _RowEncoder(self.encoder)
         self.prior.encoder_old = _RowEncoder(self.prior.encoder_old).requires_grad_(False)
 
@@ -37,7 +41,9 @@ class RowRecVAE(RowReader, EmbeddingModel, RecVAE):
 
     def user_embeddings(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, latent_dimension] means of the latent vectors, which is what RecBole ranks by."""
-        mean: torch.Tensor = self.encoder.mean(self.encoder.hidden(self.row_lists(interaction[self.USER_ID]), 0))
+        mean: torch.Tensor = self.encoder.mean(
+            self.encoder.hidden(RowLists.of(self.weighted_history, interaction[self.USER_ID]), 0)
+        )
         return mean
 
     def item_embeddings(self) -> tuple[torch.Tensor, torch.Tensor]:

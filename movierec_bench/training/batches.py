@@ -91,12 +91,13 @@ class IdBatches:
         field: RecBole's name of the id.
         index: int64 [n], the users or movies of the training rows.
         batch_size: ids a batch.
+        least_steps: batches of an epoch at least; where the ids are too few for them, a batch holds fewer.
     """
 
-    def __init__(self, field: str, index: np.ndarray, batch_size: int) -> None:
+    def __init__(self, field: str, index: np.ndarray, batch_size: int, least_steps: int = 1) -> None:
         self._field = field
         self._index = np.unique(index)
-        self._batch_size = batch_size
+        self._batch_size = min(batch_size, max(1, len(self._index) // least_steps))
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Interaction]:
         index = rng.permutation(self._index)

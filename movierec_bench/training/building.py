@@ -59,9 +59,9 @@ def build_batches(entry: ModelEntry, config: ModelConfig, dataset: TrainDataset)
     if entry.batches == "none" and entry.scheme != "plain":
         return NoBatches()
     if entry.batches == "users":
-        return IdBatches(USER_FIELD, rows.user_ix, config["train_batch_size"])
+        return IdBatches(USER_FIELD, rows.user_ix, config["train_batch_size"], config["least_steps"])
     if entry.batches == "items":
-        return IdBatches(ITEM_FIELD, rows.item_ix, config["train_batch_size"])
+        return IdBatches(ITEM_FIELD, rows.item_ix, config["train_batch_size"], config["least_steps"])
     if entry.batches == "interactions":
         batches = InteractionBatches(rows, config, NegativeSampler.from_config(rows, config))
         return WithMovies(batches, dataset.item_feat) if config["MODEL_TYPE"] == ModelType.CONTEXT else batches

@@ -107,15 +107,15 @@ def fit(
     if entry.trainer == "closed_form":
         if isinstance(model, HistoryModel):
             model.fit_closed_form()  # RecBole's own compute in their constructor
-        if validate is not None and isinstance(model, RecencyWeighted) and "times" not in data.lacking:
-            fitted.chosen = _choose_recency(fitted, model, validate)
-        return fitted
-    try:
-        _train_by_epochs(fitted, build_batches(entry, config, dataset), train, settings, validate, on_epoch)
-    except Exception:
-        if settings.state is not None:  # only a process that was killed or stopped leaves its state
-            settings.state.path.unlink(missing_ok=True)
-        raise
+    else:
+        try:
+            _train_by_epochs(fitted, build_batches(entry, config, dataset), train, settings, validate, on_epoch)
+        except Exception:
+            if settings.state is not None:  # only a process that was killed or stopped leaves its state
+                settings.state.path.unlink(missing_ok=True)
+            raise
+    if validate is not None and isinstance(model, RecencyWeighted) and "times" not in data.lacking:
+        fitted.chosen = _choose_recency(fitted, model, validate)
     return fitted
 
 

@@ -42,12 +42,15 @@ def test_rows_as_lists_by_hand() -> None:
 
 
 @pytest.mark.parametrize("normalised", [True, False])
-def test_a_layer_of_lists_is_the_layer_of_dense_rows(normalised: bool) -> None:
+@pytest.mark.parametrize("first", [1.0, 0.25])
+def test_a_layer_of_lists_is_the_layer_of_dense_rows(normalised: bool, first: float) -> None:
+    """Also where a one has a weight: the first row is then 0, 0.25, 1, 0."""
     linear = torch.nn.Linear(4, 5)
     layer = RowLinear(linear, normalised)
     dense = torch.from_numpy(SEEN).clone()
+    dense[0, 1] = first
     expected = linear(normalize(dense) if normalised else dense)
-    outputs = layer(lists(), dropout_prob=0.0)
+    outputs = layer(RowLists.of(csr_matrix(dense.numpy()), ALL_ROWS), dropout_prob=0.0)
     torch.testing.assert_close(outputs, expected)
     expected.square().sum().backward()
     outputs.square().sum().backward()
@@ -95,9 +98,8 @@ RECBOLES = {
 def test_loss_gradients_and_scores_are_recboles(name: str, planted: AtomicData, tmp_path: Path) -> None:
     original, loss_of = RECBOLES[name]
     train = Interactions.from_rows(planted.interactions, planted.vocabulary)
-    entry = load_catalog()[name].with_parameters(
-        {"dropout_prob": 0.0, "anneal_cap": 0.0} if name == "MultiVAE" else {"dropout_prob": 0.0}
-    )
+    changes = {"MultiVAE": {"anneal_cap": 0.0, "noise": 0.01}, "MultiDAE": {}, "RecVAE": {"noise": 0.01}}
+    entry = load_catalog()[name].with_parameters({"dropout_prob": 0.0, **changes[name]})
     config = build_config(entry, 3, tmp_path)
     dataset = build_dataset(config, planted, train)
     batch = Interaction({USER_FIELD: torch.arange(1, 40)})

@@ -69,7 +69,9 @@ def test_scores_are_the_weighted_history_times_the_weights(name: str, data: Atom
 
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_training_does_not_see_the_weights(name: str, data: AtomicData) -> None:
-    plain, weighted = fitted_model(name, data), fitted_model(name, data, recency_floor=0.1, recency_rows=2.0)
+    epochs = {"epochs": 2} if catalog()[name].trainer == "epochs" else {}
+    plain = fitted_model(name, data, recency_floor=1.0, **epochs)
+    weighted = fitted_model(name, data, recency_floor=0.1, recency_rows=2.0, **epochs)
     users = np.arange(1, 41)
     before = plain.scores(log_of(data), users)
     assert not torch.allclose(weighted.scores(log_of(data), users), before)
@@ -138,6 +140,20 @@ def test_the_best_on_validation_is_chosen_and_recorded(data: AtomicData, tmp_pat
     refit = fit(made.entry.with_parameters(made.chosen), data, log_of(data), FitSettings(1, tmp_path))
     users = np.arange(1, 41)
     assert torch.equal(refit.scores(log_of(data), users), made.scores(log_of(data), users))
+
+
+@pytest.mark.parametrize("name", ["MultiVAE", "MultiDAE", "RecVAE"])
+def test_an_autoencoder_chooses_once_it_is_trained(name: str, data: AtomicData, tmp_path: Path) -> None:
+    """Its best epoch is found with the weights of the YAML; the others are tried on that epoch's model alone."""
+    entry = catalog()[name].with_parameters({"epochs": 2, "recency_grid": [[0.2, 5], [0.3, 20]]})
+    seen: list[Recency] = []
+    made = fit(entry, data, log_of(data), FitSettings(1, tmp_path), told([0.2, 0.1, 0.2, 0.1, 0.3], seen))
+    off = Recency(1, 10)
+    assert seen == [off, off, off, Recency(0.2, 5), Recency(0.3, 20)]
+    assert (made.best_epoch, made.chosen) == (1, {"recency_floor": 0.3, "recency_rows": 20.0})
+    weighted = made.scores(log_of(data), np.arange(1, 41))
+    made.model.weigh(off)
+    assert not torch.allclose(made.scores(log_of(data), np.arange(1, 41)), weighted)
 
 
 def test_it_is_off_where_validation_does_not_gain(data: AtomicData, tmp_path: Path) -> None:

@@ -73,6 +73,18 @@ def test_users_are_batched_once_each(planted: AtomicData, tmp_path: Path) -> Non
     assert sorted(users) == sorted(set(rows.user_ix))
 
 
+@pytest.mark.parametrize(("least_steps", "longest"), [(1, 1000), (4, None), (10_000, 1)])
+def test_few_users_are_shared_among_the_least_steps(
+    least_steps: int, longest: int | None, planted: AtomicData, tmp_path: Path
+) -> None:
+    batches, rows = batches_of(planted, "MultiVAE", tmp_path, train_batch_size=1000, least_steps=least_steps)
+    sizes = [len(b["user_id"]) for b in batches.epoch(np.random.default_rng(0))]
+    users = len(set(rows.user_ix))
+    assert sum(sizes) == users
+    assert max(sizes) == min(longest or users // least_steps, users)
+    assert len(sizes) >= min(least_steps, users)
+
+
 def test_a_pairwise_model_without_negatives_is_refused(planted: AtomicData, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="train_neg_sample_args: null"):
         batches_of(planted, "BPR", tmp_path, train_neg_sample_args=None)

@@ -9,7 +9,7 @@ sums over lists of these movies: a row is zero at 98 of 100 places.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import torch
@@ -51,17 +51,20 @@ class RowLists:
         row: int64 [E], the row of each of them, ascending from 0.
         starts: int64 [B], where each row's list begins.
         counts: float32 [B], length of each list.
+        weights: float32 [E], what stands there in the place of 1. None: 1.
     """
 
     columns: torch.Tensor
     row: torch.Tensor
     starts: torch.Tensor
     counts: torch.Tensor
+    weights: Optional[torch.Tensor] = None
 
     @classmethod
     def of(cls, matrix: csr_matrix, index: torch.Tensor) -> RowLists:
-        """The rows ``index`` (int64 [B]) of a csr matrix, on the device of ``index``."""
+        """The rows ``index`` (int64 [B]) of a float32 csr matrix, on the device of ``index``."""
         rows = matrix[index.cpu().numpy()]
+        weights = None if (rows.data == 1).all() else torch.from_numpy(rows.data).to(index.device)
         counts = np.diff(rows.indptr)
         arrays = (
             rows.indices.astype(np.int64),
@@ -69,10 +72,20 @@ class RowLists:
             rows.indptr[:-1].astype(np.int64),
             counts.astype(np.float32),
         )
-        return cls(*(torch.from_numpy(array).to(index.device) for array in arrays))
+        columns, row, starts, lengths = (torch.from_numpy(array).to(index.device) for array in arrays)
+        return cls(columns, row, starts, lengths, weights)
+
+    def values(self, normalised: bool) -> torch.Tensor:
+        """Float32 [E]: what stands at each of the columns, if need be once every row is scaled to length 1."""
+        if self.weights is None:
+            return self.counts.rsqrt()[self.row] if normalised else torch.ones_like(self.row, dtype=torch.float32)
+        if not normalised:
+            return self.weights
+        squares = torch.zeros_like(self.counts).index_add_(0, self.row, self.weights**2)
+        return self.weights * squares.rsqrt()[self.row]
 
     def dense(self, width: int) -> torch.Tensor:
-        """Float32 [B, width] of 0 and 1."""
+        """Float32 [B, width] of 0 and 1, whatever the weights."""
         rows = torch.zeros(len(self.counts), width, device=self.columns.device)
         rows[self.row, self.columns] = 1.0
         return rows
@@ -97,8 +110,7 @@ class RowLinear(nn.Module):
 
     def forward(self, rows: RowLists, dropout_prob: float) -> torch.Tensor:
         """Float32 [B, hidden_size] of B rows; ones are dropped in training only."""
-        values = rows.counts.rsqrt()[rows.row] if self.normalised else torch.ones_like(rows.row, dtype=torch.float32)
-        kept = dropout(values, dropout_prob, self.training)
+        kept = dropout(rows.values(self.normalised), dropout_prob, self.training)
         sums: torch.Tensor = embedding_bag(rows.columns, self.weight, rows.starts, mode="sum", per_sample_weights=kept)
         return sums + self.bias
 
