@@ -242,6 +242,18 @@ def test_item_knn_takes_the_highest_single_similarity() -> None:
     np.testing.assert_allclose(scores[0], [2 / 3, 2 / ROOT6, 2 / ROOT6, 1 / ROOT6, 0, 0], rtol=1e-5)
 
 
+def test_item_knn_by_the_mean_is_the_formula_of_explicit_ratings() -> None:
+    watched = random_watched(90, 30).astype(float)
+    history = padded_csr(watched.astype(int))
+    neighbours = nearest_items(history, 7, 0.0).toarray()[1:, 1:].astype(float)
+    share = watched.mean(axis=0)
+    expected = (
+        share + (watched - share) @ (neighbours / np.maximum(neighbours.sum(axis=1, keepdims=True), 1e-12)).T
+    )  # nobody watched movie 1
+    scores = scores_of("ItemKNN", data_of(rows_of(watched), 30), k=7, aggregate="mean")
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize(("k", "shrink"), [(8, 0.0), (8, 15.0), (58, 0.0)])
 def test_item_knn_equals_recboles(k: int, shrink: float) -> None:
     watched = random_watched(400, 60)
@@ -290,7 +302,7 @@ def test_history_stays_as_it_was(name: str) -> None:
     [
         ("UserKNN", {"k": 0}, "k is 0; expected an integer >= 1"),
         ("UserKNN", {"method": "vote"}, "method is 'vote'; expected one of voting, weighted"),
-        ("ItemKNN", {"aggregate": "mean"}, "aggregate is 'mean'; expected one of sum, max"),
+        ("ItemKNN", {"aggregate": "median"}, "aggregate is 'median'; expected one of sum, max, mean"),
         ("ItemKNN", {"shrink": -1}, "shrink is -1; expected a number >= 0"),
         ("SVD", {"n_factors": 1}, "n_factors is 1; expected an integer >= 2"),
     ],
