@@ -263,7 +263,9 @@ def _placed(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows.astype({c: float for c in rows.columns if c not in COUNTS + TEXTS})
     texts = [column for column in TEXTS if column in rows]
     rows[texts] = rows[texts].astype(object).where(rows[texts].notna(), "")
-    ended = rows[STATUS].isin((DONE, BUDGET)) & rows[MAIN_METRIC].notna() & ~rows[MODEL].map(is_further_seed).astype(bool)
+    ended = (
+        rows[STATUS].isin((DONE, BUDGET)) & rows[MAIN_METRIC].notna() & ~rows[MODEL].map(is_further_seed).astype(bool)
+    )
     ranked = rows[ended].sort_values([MAIN_METRIC, MODEL], ascending=[False, True])
     ranked[PLACE] = pd.array(range(1, len(ranked) + 1), dtype="Int64")
     return pd.concat([ranked, rows[~ended].sort_values(MODEL)], ignore_index=True)
