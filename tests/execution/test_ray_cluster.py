@@ -238,7 +238,7 @@ def test_a_model_that_never_ends_is_ended_on_its_node_when_its_time_is_up(
 
 
 def scratch_folders(place: Path) -> set[str]:
-    """Where the nodes' tasks work: their TMPDIR is ``place``. A Ray worker's sockets stay as long as it waits for more."""
+    """Where the nodes' tasks work: their TMPDIR is ``place``. A Ray worker keeps one for sockets while it waits."""
     return {path.name for path in place.glob("movierec_bench-*") if not list(path.glob("pymp-*"))}
 
 
