@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from movierec_bench.data.interactions import Interactions
-from movierec_bench.models.parts.gram_matrix import ridge_inverse
+from movierec_bench.models.parts.gram_matrix import foretelling_weights
 from movierec_bench.models.parts.linear_model import LinearModel
 from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 from movierec_bench.recbole_backend.recency import Recency
@@ -43,13 +43,7 @@ class PrefixEASE(LinearModel):
     def item_weights(self) -> np.ndarray:
         """Float32 [n_items, n_items]: B."""
         inputs, targets = prefix_products(self.interactions, self.prefix_recency, self.next_weight)
-        inverse = ridge_inverse(inputs, self.reg_weight, overwrite=True)
-        weights = inverse @ targets
-        del targets
-        weights -= inverse * (np.diag(weights) / np.diag(inverse))
-        np.fill_diagonal(weights, 0)
-        weights[0] = weights[:, 0] = 0
-        return weights
+        return foretelling_weights(inputs, targets, self.reg_weight)
 
 
 def prefix_products(rows: Interactions, recency: Recency, next_weight: float) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from movierec_bench.data.interactions import Interactions
-from movierec_bench.models.parts.gram_matrix import item_gram, ridge_inverse
+from movierec_bench.models.parts.gram_matrix import foretelling_weights, item_gram
 from movierec_bench.models.parts.linear_model import LinearModel
 from movierec_bench.recbole_backend.model_contract import ModelConfig, TrainDataset
 
@@ -45,15 +45,9 @@ class SLIST(LinearModel):
         sources *= np.float32(self.transitions)
         follows *= np.float32(self.transitions)
         sources += together
-        inverse = ridge_inverse(sources, self.reg_weight, overwrite=True)
         follows += together
         del together
-        weights = inverse @ follows
-        del follows
-        weights -= inverse * (np.diag(weights) / np.diag(inverse))
-        np.fill_diagonal(weights, 0)
-        weights[0] = weights[:, 0] = 0
-        return weights
+        return foretelling_weights(sources, follows, self.reg_weight)
 
 
 def transition_counts(rows: Interactions, window: int, decay: float) -> tuple[np.ndarray, np.ndarray]:

@@ -91,6 +91,31 @@ def ridge_inverse(gram: np.ndarray, reg_weight: float, overwrite: bool = False) 
     return inverse
 
 
+def foretelling_weights(inputs: np.ndarray, targets: np.ndarray, reg_weight: float) -> np.ndarray:
+    """The matrix that foretells targets from inputs by ridge regression, where no movie may tell of itself.
+
+    With ``P = (inputs + reg_weight * I) ** -1`` and ``W = P targets`` it is ``W - P diag(W_jj / P_jj)``: the Lagrange
+    multipliers of EASE (Steck, WWW 2019), with targets of their own.
+
+    Args:
+        inputs: float32 [n_items, n_items], ``X.T X``; its memory is used.
+        targets: float32 [n_items, n_items], ``X.T Y``; its memory is used.
+        reg_weight: added to the diagonal of ``inputs``, > 0.
+
+    Returns:
+        Float32 [n_items, n_items] with a diagonal of 0, and with 0 in the row and column of the padding movie.
+
+    Raises:
+        ModelError: as `ridge_inverse`.
+    """
+    inverse = ridge_inverse(inputs, reg_weight, overwrite=True)
+    weights = inverse @ targets
+    weights -= np.multiply(inverse, np.diag(weights) / np.diag(inverse), out=targets)
+    np.fill_diagonal(weights, 0)
+    weights[0] = weights[:, 0] = 0
+    return weights
+
+
 @numba.njit(cache=True, parallel=True)
 def _count_pairs(
     item_start: np.ndarray,
