@@ -13,7 +13,7 @@ from movierec_bench.reports.board_columns import (
     SPLITS_DIFFERENCES,
 )
 from movierec_bench.reports.pages import Figure, Note, Section, Table
-from movierec_bench.reports.report.comparing import family_color
+from movierec_bench.reports.report.comparing import interval_chart
 from movierec_bench.reports.report.material import Material
 from movierec_bench.schema import FAMILY, MAIN_METRIC, MODEL
 
@@ -48,24 +48,14 @@ def _intervals(placed: pd.DataFrame, kind: str) -> Figure:
     table = placed[[MODEL, FAMILY, kind, *columns]].rename(columns=columns)
     table = table[table["deviation"].notna()].sort_values(["mean", MODEL], ascending=[False, True]).head(_MOST_BARS)
     table[kind] = table[kind].astype(int)
-    y = alt.Y(f"{MODEL}:N", sort=table[MODEL].tolist(), title=None)
-    base = alt.Chart(table)
-    scale = alt.Scale(zero=False)
-    bars = base.mark_rule(strokeWidth=2).encode(
-        y=y, x=alt.X("low:Q", title="Recall@10 (share found)", scale=scale), x2="high:Q"
-    )
-    points = base.mark_point(opacity=1).encode(
-        y=y,
-        x="mean:Q",
-        color=family_color(table[FAMILY]),
-        tooltip=[MODEL, FAMILY, kind, alt.Tooltip("mean:Q", format=".4f"), alt.Tooltip("deviation:Q", format=".4f")],
-    )
+    told = [kind, alt.Tooltip("mean:Q", format=".4f"), alt.Tooltip("deviation:Q", format=".4f")]
+    chart = interval_chart(table, "mean", "low", "high", told)
     widest = table.loc[table["deviation"].idxmax()]
     notice = (
         f"{table[MODEL].iloc[0]} has the highest mean, {table['mean'].iloc[0]:.4f}. {widest[MODEL]} moves most: its "
         f"standard deviation is {widest['deviation']:.4f}."
     )
-    return Figure(f"over-{kind}", f"Mean Recall@10 over {_WHAT[kind]}", notice, bars + points, table)
+    return Figure(f"over-{kind}", f"Mean Recall@10 over {_WHAT[kind]}", notice, chart, table)
 
 
 def _notice(material: Material, placed: pd.DataFrame) -> str:

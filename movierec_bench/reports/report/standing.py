@@ -10,7 +10,7 @@ from movierec_bench.evaluation.confidence_set import DIFFERENCE, LEVEL
 from movierec_bench.reports.board_columns import BOARD_STATES, FRACTIONS
 from movierec_bench.reports.board_text import Cell, board_cells, headings
 from movierec_bench.reports.pages import ACCENT, Figure, Note, Section, Table
-from movierec_bench.reports.report.comparing import family_color, listed
+from movierec_bench.reports.report.comparing import interval_chart, listed
 from movierec_bench.reports.report.material import Material
 from movierec_bench.schema import CI_HIGH, CI_LOW, ERROR, FAMILY, MAIN_METRIC, MODEL, PLACE, STATUS
 
@@ -112,18 +112,8 @@ def _intervals(material: Material, names: list[str]) -> Figure:
     table = table.rename(columns={MAIN_METRIC: "recall"})
     table["may be best"] = [model in names for model in table[MODEL]]
     order = table[MODEL].tolist()
-    y = alt.Y("model:N", sort=order, title=None)
-    base = alt.Chart(table)
-    scale = alt.Scale(zero=False)
-    bars = base.mark_rule(strokeWidth=2).encode(
-        y=y, x=alt.X("ci_low:Q", title="Recall@10 (share found)", scale=scale), x2="ci_high:Q"
-    )
-    points = base.mark_point(opacity=1).encode(
-        y=y,
-        x="recall:Q",
-        color=family_color(table[FAMILY]),
-        tooltip=["model", "family", alt.Tooltip("recall:Q", format=".4f"), "ci_low", "ci_high"],
-    )
+    told = [alt.Tooltip("recall:Q", format=".4f"), CI_LOW, CI_HIGH]
+    bars = interval_chart(table, "recall", CI_LOW, CI_HIGH, told)
     first = alt.Chart(table.head(1)).mark_rule(style=ACCENT, strokeDash=[4, 3]).encode(x="recall:Q")
     last = table[table["may be best"]][PLACE].max()
     notice = f"{order[0]} leads with {table['recall'].iloc[0]:.4f}; the dashed line is where it stands." + (
@@ -132,4 +122,4 @@ def _intervals(material: Material, names: list[str]) -> Figure:
     title = "Recall@10 with 95 % intervals"
     if len(material.placed) > len(table):
         title += f", the first {len(table)} of {len(material.placed)} models"
-    return Figure("intervals", title, notice, bars + first + points, table)
+    return Figure("intervals", title, notice, bars + first, table)
