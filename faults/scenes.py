@@ -67,7 +67,12 @@ SCENES = (
     Scene("run-two", [_CONVERT], [(*_RUN, "Pop,Random,YearPop", "--workers", "2")], ["atomic_data"]),
     Scene("run-trained", [_CONVERT], [(*_RUN, "BPR", "--configs", "configs")], ["atomic_data"]),
     Scene("run-tracked", [_CONVERT], [(*_RUN, "Pop,Random")], ["atomic_data"], tracked=True),
-    Scene("ensemble", [_CONVERT, (*_RUN, "Pop,Random")], [_ENSEMBLE], [f"{_BOARD}/models", f"{_BOARD}/submissions"]),
+    Scene(
+        "ensemble",
+        [_CONVERT, (*_RUN, "Pop,Random")],
+        [_ENSEMBLE],
+        [f"{_BOARD}/models", f"{_BOARD}/submissions/Pop.csv", f"{_BOARD}/submissions/Random.csv"],
+    ),
     Scene(
         "ensemble-again",
         [_CONVERT, (*_RUN, "Pop,Random"), (*_ENSEMBLE, "--depth", "5")],
