@@ -290,8 +290,11 @@ def _started(context: Any, task: Task, arguments: tuple[Any, ...]) -> Any:
         try:
             with _no_main_module():
                 if context.get_start_method() == "forkserver":
+                    from multiprocessing import resource_tracker
                     from multiprocessing.forkserver import ensure_running
 
+                    # It lets interrupts in again once it has started; the fork server would start it in the block.
+                    resource_tracker.ensure_running()
                     with without_interrupts(), sockets_in_scratch():
                         ensure_running()
                 process.start()

@@ -79,6 +79,10 @@ def work(argument: str, send: Any) -> None:
         raise ValueError("\x1b[31m" + "what a long story " * 1_000_000)
     if argument == "semaphores":
         send([name for name in os.listdir("/dev/shm") if name.startswith("sem.") and f"-{os.getpid()}-" in name])
+    if argument == "signals that the fork server does not hear":
+        status = Path(f"/proc/{os.getppid()}/status").read_text().split()
+        blocked = int(status[status.index("SigBlk:") + 1], 16)
+        send([number.name for number in (signal.SIGINT, signal.SIGTERM) if blocked >> (number - 1) & 1])
     if argument == "sleep":
         send(os.getpid())
         time.sleep(60)
@@ -231,6 +235,13 @@ def script(folder: Path, argument: str) -> Path:
         textwrap.dedent(SCRIPT).format(tests=str(Path(__file__).parent), folder=str(folder), argument=argument)
     )
     return path
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells what a process blocks")
+def test_an_interrupt_does_not_reach_a_fork_server_that_is_starting(tmp_path: Path) -> None:
+    argument = "signals that the fork server does not hear"
+    done = subprocess.run([sys.executable, script(tmp_path, argument)], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1] == "['SIGINT']"
 
 
 def test_a_script_without_a_main_guard_runs_once(tmp_path: Path) -> None:
