@@ -265,6 +265,12 @@ def discard_staged(job: Job) -> None:
         shutil.rmtree(job.staged.path)
 
 
+def discard_unfinished(job: Job) -> None:
+    """Remove what a job that was stopped had staged, unless that is a whole fit; its process is over."""
+    if job.staged.finished() is None:
+        shutil.rmtree(job.staged.path, ignore_errors=True)
+
+
 def begin(job: Job) -> None:
     """Make room for a new result beside the earlier one, which stays as it is."""
     job.folder.path.mkdir(parents=True, exist_ok=True)  # a model that has not ended is on the board, too

@@ -20,6 +20,7 @@ from movierec_bench.execution.jobs import (
     Job,
     begin,
     discard_staged,
+    discard_unfinished,
     in_turn,
     is_due,
     make_job,
@@ -99,7 +100,7 @@ def run(  # noqa: D417  `recorded` hands over the command
         filter: drop candidates: ``future``, ``future:YEARS``, ``unpopular:COUNT``, joined by commas.
         seed: seed of everything random in the models (the split has the protocol's own).
         no_refit: stop after the test ranking: no training on every row, no submission.
-        fresh: delete what was made of the run and start anew.
+        fresh: delete what was made of the run and start anew; what `tune` made there stays.
         protocol: another protocol than protocol.yaml names: competition, random, last, ratio, halves, time,
             users or given.
         atomic: folder of the converted data sets.
@@ -256,39 +257,43 @@ def _run_jobs(
     redone = will_replace(jobs)
     if redone:
         logger.warning("%s", redone)
-    with listener(len(jobs), quiet) as listening:
-        for job in jobs:
-            begin(job)
-            if job.entry.needs:
-                status = record_end(job, status_of(job, SKIPPED, f"needs {job.entry.needs}"))
-                listening.finished(status)
-                tracking.finished(status.model)
-        with closing(runner(tasks)) as messages:
-            for task, message in messages:
-                if isinstance(message, Placed):
-                    phases.pop(task.name, None)
-                    listening.phase(task.name, f"on node {message.node}")
-                elif isinstance(message, Phase):
-                    phases[task.name] = message.name
-                    listening.phase(task.name, message.name)
-                elif isinstance(message, EpochRecord):
-                    listening.epoch(task.name, message)
-                    if phases.get(task.name) == "fit":
-                        tracking.epoch(task.name, message)
-                elif isinstance(message, DoesNotFit):
-                    too_large[task.name] = message.reason
-                elif isinstance(message, NotStarted):
-                    without_turn.append(task.name)
-                elif isinstance(message, Ended):
-                    if message.error is None and task.name in too_large:
-                        status = record_end(task.argument, status_of(task.argument, SKIPPED, too_large[task.name]))
-                    else:
-                        status = settle(task.argument, phases.get(task.name, "start"), message.error)
-                    if status.state == FAILED and task.argument.folder.finished():
-                        not_replaced[task.name] = str(status.error)
+    try:
+        with listener(len(jobs), quiet) as listening:
+            for job in jobs:
+                begin(job)
+                if job.entry.needs:
+                    status = record_end(job, status_of(job, SKIPPED, f"needs {job.entry.needs}"))
                     listening.finished(status)
-                    tracking.finished(task.name)
-                    _write_board(build_board(run_folder), run_folder)
+                    tracking.finished(status.model)
+            with closing(runner(tasks)) as messages:
+                for task, message in messages:
+                    if isinstance(message, Placed):
+                        phases.pop(task.name, None)
+                        listening.phase(task.name, f"on node {message.node}")
+                    elif isinstance(message, Phase):
+                        phases[task.name] = message.name
+                        listening.phase(task.name, message.name)
+                    elif isinstance(message, EpochRecord):
+                        listening.epoch(task.name, message)
+                        if phases.get(task.name) == "fit":
+                            tracking.epoch(task.name, message)
+                    elif isinstance(message, DoesNotFit):
+                        too_large[task.name] = message.reason
+                    elif isinstance(message, NotStarted):
+                        without_turn.append(task.name)
+                    elif isinstance(message, Ended):
+                        if message.error is None and task.name in too_large:
+                            status = record_end(task.argument, status_of(task.argument, SKIPPED, too_large[task.name]))
+                        else:
+                            status = settle(task.argument, phases.get(task.name, "start"), message.error)
+                        if status.state == FAILED and task.argument.folder.finished():
+                            not_replaced[task.name] = str(status.error)
+                        listening.finished(status)
+                        tracking.finished(task.name)
+                        _write_board(build_board(run_folder), run_folder)
+    finally:
+        for job in jobs:
+            discard_unfinished(job)
     if without_turn:
         logger.warning("--hours was over before %s; running again goes on from there", ", ".join(without_turn))
     return not_replaced

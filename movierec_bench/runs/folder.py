@@ -179,10 +179,19 @@ class RunFolder:
         return self.path / ".deleted"
 
     def contents(self) -> list[Path]:
-        """What commands have made of this run and is there, but for the manifest."""
-        names = ("models", "ensembles", "submissions", "split", "training", "trials", "configs", "report.html")
+        """What commands have made of this run and is there, but for the manifest and what `tune` made."""
+        names = ("models", "ensembles", "submissions", "split", "training", "report.html")
         there = self.path.iterdir() if self.path.is_dir() else ()
         return sorted(path for path in there if path.name in names or path.name.startswith("leaderboard"))
+
+    def searches(self) -> list[Path]:
+        """What `tune` has made in this folder and is there: the trials, and the best parameters."""
+        return [path for path in (self.path / "configs", self.path / "trials") if path.is_dir()]
+
+    def searched_models(self) -> list[str]:
+        """The models that `tune` has trials or best parameters of in this folder, by name."""
+        trials = [path.name for path in (self.path / "trials").glob("*") if path.is_dir()]
+        return sorted({*trials, *(path.stem for path in (self.path / "configs" / "models").glob("*.yaml"))})
 
     def leaderboard(self, kind: str) -> Path:
         """The written board of ``kind`` "csv", "md" or "html"."""

@@ -6,7 +6,7 @@ import importlib.metadata
 import shutil
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from movierec_bench.data.atomic import AtomicData
 from movierec_bench.data.log_split import BY_USER, check_protocol, split_data
 from movierec_bench.data.replacing import recover_all
 from movierec_bench.data.split import held_out_rows, write_split
-from movierec_bench.errors import DataError
+from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.runs.files import is_temporary, stored_file
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.locks import locked
@@ -90,7 +90,13 @@ def held_run(run_folder: RunFolder) -> Iterator[RunManifest]:
 
 
 def open_run(
-    run_folder: RunFolder, data: AtomicData, rules: Protocol, seed: int, fresh: bool, command: str
+    run_folder: RunFolder,
+    data: AtomicData,
+    rules: Protocol,
+    seed: int,
+    fresh: bool,
+    command: str,
+    forget_searches: bool = False,
 ) -> RunManifest:
     """The run's manifest, with the split on disk and what a killed command left put right; the caller holds the folder.
 
@@ -103,10 +109,11 @@ def open_run(
         seed: the command's.
         fresh: delete what was made of the run so far, and nothing else.
         command: the command, for the manifest.
+        forget_searches: with ``fresh``, also delete what `tune` made here.
 
     Raises:
         DataError: the folder holds something else, a run of other data or protocol, or the data hold nothing to find.
-        ConfigError: the data lack what the protocol needs.
+        ConfigError: the data lack what the protocol needs, or ``fresh`` would leave searches of other data or protocol.
     """
     wanted = RunManifest(
         dataset=data.name,
@@ -125,10 +132,12 @@ def open_run(
     there = _manifest_of(run_folder)
     if there is not None and not fresh:
         wanted = _continued(run_folder, there, wanted, rules)
+    elif there is not None and not forget_searches:
+        _check_searches_stand(run_folder, there, wanted, rules)
     if run_folder.path.is_dir():
         recover(run_folder)
     if fresh:
-        _delete(run_folder)
+        _delete(run_folder.contents() + (run_folder.searches() if forget_searches else []), run_folder)
     run_folder.write_manifest(wanted)
     if there is None or not _split_is_whole(run_folder, wanted):
         write_split(split_data(data, rules), run_folder.split)
@@ -166,23 +175,39 @@ def _manifest_of(run_folder: RunFolder) -> Optional[RunManifest]:
 
 def _continued(run_folder: RunFolder, there: RunManifest, wanted: RunManifest, rules: Protocol) -> RunManifest:
     """The manifest of a run that goes on: it says how the folder began, and where the data are now."""
-    same_protocol = there.protocol == rules.name and there.protocol_hash in (rules.hash, rules.hash_of_before)
-    for what, same, found, expected in (
-        ("data", there.data_hash == wanted.data_hash, there.data_hash, wanted.data_hash),
-        ("protocol", same_protocol, f"{there.protocol} {there.protocol_hash}", f"{rules.name} {rules.hash}"),
-    ):
-        if not same:
-            raise DataError(
-                f"{run_folder.path} holds a run of other {what} (found {found}, expected {expected}), "
-                "and results of both cannot stand on one board; choose another --out, or --fresh to start anew"
-            )
+    for what, found, expected in _differences(there, wanted, rules):
+        raise DataError(
+            f"{run_folder.path} holds a run of other {what} (found {found}, expected {expected}), "
+            "and results of both cannot stand on one board; choose another --out, or --fresh to start anew"
+        )
     return replace(there, atomic=wanted.atomic, lacking=wanted.lacking, run_id=there.run_id or wanted.run_id)
 
 
-def _delete(run_folder: RunFolder) -> None:
+def _differences(there: RunManifest, wanted: RunManifest, rules: Protocol) -> list[tuple[str, str, str]]:
+    """What a folder was made from that a command does not want: (what, found, expected)."""
+    same_protocol = there.protocol == rules.name and there.protocol_hash in (rules.hash, rules.hash_of_before)
+    compared = (
+        ("data", there.data_hash == wanted.data_hash, there.data_hash, wanted.data_hash),
+        ("protocol", same_protocol, f"{there.protocol} {there.protocol_hash}", f"{rules.name} {rules.hash}"),
+    )
+    return [(what, found, expected) for what, same, found, expected in compared if not same]
+
+
+def _check_searches_stand(run_folder: RunFolder, there: RunManifest, wanted: RunManifest, rules: Protocol) -> None:
+    """Raise ConfigError where the folder holds searches that would stand beside a run of other data or protocol."""
+    searched = run_folder.searched_models()
+    for what, found, expected in _differences(there, wanted, rules) if searched else ():
+        raise ConfigError(
+            f"{run_folder.path} holds searches of `tune` on other {what} (found {found}, expected {expected}), which "
+            f"--fresh would delete: {', '.join(searched)}; expected a folder of runs alone, or none; choose another "
+            f"--out, or delete {' and '.join(path.name for path in run_folder.searches())} there"
+        )
+
+
+def _delete(paths: Sequence[Path], run_folder: RunFolder) -> None:
     """Delete what commands made of a run, and no other file. Whatever is left when it is killed, `recover` deletes."""
     run_folder.deleted.mkdir(parents=True, exist_ok=True)
-    for path in run_folder.contents():
+    for path in paths:
         path.rename(run_folder.deleted / path.name)
     try:
         shutil.rmtree(run_folder.deleted)

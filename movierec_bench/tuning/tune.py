@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -27,6 +28,8 @@ from movierec_bench.tuning.best_yaml import write_best
 from movierec_bench.tuning.search import Search, SearchProgress
 from movierec_bench.tuning.space import load_space
 from movierec_bench.tuning.tuned import ModelTuning, Tuned, metric_text
+
+logger = logging.getLogger(__name__)
 
 _NODES_LOST = 3  # machines of a cluster that may die under one trial before it counts as failed
 
@@ -72,7 +75,8 @@ def tune(  # noqa: D417  `recorded` hands over the command
         configs: a folder laid out like ``recbole_configs`` whose files win over the packaged ones.
         device: where PyTorch trains: cpu, cuda, cuda:N or mps. None: the first GPU that PyTorch sees, or else the
             processor; several ``workers`` on one GPU must be asked for by naming it.
-        fresh: forget the earlier trials of these models.
+        fresh: forget the earlier trials of these models; of all models where they are on other data or under another
+            protocol.
         quiet: no progress bars, also on a terminal.
         tracking_uri: the MLflow server or database to track in. None: ``MLFLOW_TRACKING_URI``, or else ``mlflow.db``
             in ``out``.
@@ -143,7 +147,12 @@ def _open(folder: RunFolder, source: Path, rules: Protocol, seed: int, fresh: bo
                 f"{folder.path} holds results of `run` on other data or under another protocol, which --fresh would "
                 "delete; expected a folder of searches alone, or none; give another folder as --out"
             ) from None
-        open_run(folder, data, rules, seed, fresh=True, command=command)
+        logger.warning(
+            "%s holds searches on other data or under another protocol, which are deleted: %s",
+            folder.path,
+            ", ".join(folder.searched_models()),
+        )
+        open_run(folder, data, rules, seed, fresh=True, command=command, forget_searches=True)
 
 
 def _run_searches(

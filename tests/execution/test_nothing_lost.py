@@ -23,10 +23,12 @@ from movierec_bench.execution.jobs import Job, begin, make_job, settle, will_rep
 from movierec_bench.execution.model_process import Phase, bench_model
 from movierec_bench.execution.run import run
 from movierec_bench.reports.leaderboard import build_board
+from movierec_bench.runs.files import write_text
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.opening import only_run, open_run
 from movierec_bench.runs.publishing import publish
 from movierec_bench.runs.records import SUBMISSION, Status
+from movierec_bench.runs.trials import DEFAULT, Trial, TrialFolder, best_config
 from movierec_bench.settings.catalog import load_catalog
 from movierec_bench.settings.protocol import protocol_of
 
@@ -88,6 +90,7 @@ def test_ctrl_c_right_after_a_mistyped_flag_loses_nothing(copied: Path) -> None:
     process.communicate(timeout=60)
     assert process.returncode == 130
     assert any("3 finished models will be redone (seed 42 before, 7 now): EASE, Pop, Random" in line for line in lines)
+    assert {path.name for path in (run_folder(copied).path / "models").iterdir()} == {"EASE", "Pop", "Random"}
     after = bytes_of(run_folder(copied).path)
     assert {name: after.get(name) for name in before} == before
     go(copied, "Pop,EASE,Random")
@@ -367,6 +370,40 @@ def test_fresh_never_deletes_the_data_or_a_foreign_folder(tmp_path: Path) -> Non
     with pytest.raises(DataError, match="no run of ours"):
         go(tmp_path, "Pop", fresh=True)
     assert os.listdir(tmp_path / "runs" / "planted") == ["thesis.txt"]
+
+
+def add_search(there: RunFolder) -> None:
+    folder = TrialFolder.of(there, "EASE")
+    folder.write(Trial(DEFAULT, "done", {"reg_weight": 500.0}, "0123456789abcdef", recall=0.2, seconds=1.0))
+    folder.write_tables(folder.read())
+    write_text(best_config(there, "EASE"), "reg_weight: 500.0\n")
+
+
+def files_of_searches(there: RunFolder) -> dict[str, bytes]:
+    places = [path for name in ("trials", "configs") for path in (there.path / name).rglob("*")]
+    return {path.relative_to(there.path).as_posix(): path.read_bytes() for path in places if path.is_file()}
+
+
+def test_fresh_keeps_the_searches_of_these_data(copied: Path) -> None:
+    there = run_folder(copied)
+    add_search(there)
+    before = files_of_searches(there)
+    assert len(before) == 4
+    go(copied, "Pop", fresh=True)
+    assert [folder.name for folder in there.models()] == ["Pop"]
+    assert files_of_searches(there) == before
+
+
+@pytest.mark.parametrize("other", ["data", "protocol"])
+def test_fresh_on_other_data_is_refused_where_it_would_delete_searches(copied: Path, other: str) -> None:
+    there = run_folder(copied)
+    add_search(there)
+    before = {path: path.read_bytes() for path in there.path.rglob("*") if path.is_file()}
+    if other == "data":
+        atomic(copied, seed=1)
+    with pytest.raises(ConfigError, match=f"holds searches of `tune` .*other {other}.*--fresh would delete: EASE"):
+        go(copied, "Pop", fresh=True, protocol="last" if other == "protocol" else None)
+    assert {path: path.read_bytes() for path in before} == before
 
 
 @pytest.mark.parametrize("how", ["fresh", "new"])

@@ -303,11 +303,12 @@ def test_a_fresh_search_deletes_no_run(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_another_protocol_needs_another_folder(tmp_path: Path) -> None:
+def test_another_protocol_needs_another_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     go(make(tmp_path), "EASE", samples=1)
     with pytest.raises(DataError, match="--fresh"):
         go(tmp_path, "EASE", samples=1, protocol="last")
     tuned = go(tmp_path, "EASE", samples=1, protocol="last", fresh=True)
+    assert "under another protocol, which are deleted: EASE" in caplog.text
     assert "--protocol last" in tuned.command
 
 
