@@ -20,6 +20,7 @@ from movierec_bench.schema import USER
 SEGMENT = "segment"
 OTHERS = "others"  # users whom a file does not name
 _JUDGES, _THRESHOLD = "judges", "threshold"  # columns that say how the segments came about
+LIST_COLUMNS = ((USER, SEGMENT), (USER, SEGMENT, _JUDGES, _THRESHOLD))  # of the lists that `leaderboard` writes
 _STEP = "give a CSV file with the columns user and, if you like, segment, or one user id a line"
 
 

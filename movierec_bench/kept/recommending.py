@@ -14,6 +14,7 @@ from movierec_bench.errors import ConfigError, DataError, ModelError
 from movierec_bench.runs.command import check_positive
 from movierec_bench.runs.files import write_csv
 from movierec_bench.runs.folder import RunFolder
+from movierec_bench.runs.output_files import check_output, has_columns
 from movierec_bench.schema import DATES, ITEM, POSITIONS, RANK, SCORE, TIME, TITLE, USER, K, PathLike
 from movierec_bench.settings.catalog import KNOWN_USERS, REQUIREMENTS
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # torch and RecBole take seconds to import
 Ids = Union[str, int, Iterable[Union[str, int]]]
 EVERYBODY = "all"
 NO_FILTER = "none"
+_COLUMNS = (USER, ITEM, RANK, SCORE, TITLE)
 _SHOWN_USERS = 20  # on the terminal
 
 
@@ -268,10 +270,13 @@ def recommend(
         The movies with their titles.
 
     Raises:
-        ConfigError: no such model, one that was not kept, or flags that do not go together.
+        ConfigError: no such model, one that was not kept, flags that do not go together, or a file ``out`` that is
+            there and is no such table.
         DataError: an id that is not in the data, or a damaged file.
         ModelError: the model cannot rank people it never saw.
     """
+    if out is not None:
+        check_output("--out", Path(out), "table of recommendations", lambda path: has_columns(path, _COLUMNS))
     ranked = load(run, model, inference, configs).recommend(users, items, k, filter)
     if out is not None:
         write_csv(Path(out), ranked.table)

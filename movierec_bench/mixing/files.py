@@ -14,7 +14,7 @@ import pandas as pd
 from movierec_bench.data.atomic import AtomicData
 from movierec_bench.data.delimited import problem
 from movierec_bench.data.vocabulary import Vocabulary
-from movierec_bench.errors import ConfigError
+from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.mixing.recipe import CONCAT, check_choice, check_name, rule_text
 from movierec_bench.mixing.rules import LINEAR, RULES, SCORE_RULES, Rule, concatenate, mix
 from movierec_bench.reports.submission import validate_submission
@@ -23,6 +23,7 @@ from movierec_bench.reports.user_segments import read_data
 from movierec_bench.runs.files import write_csv
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.opening import held_run
+from movierec_bench.runs.output_files import check_output
 from movierec_bench.schema import ITEM, RANK, USER, K, PathLike
 
 FILES = "files"  # what a mix of files is called where nobody names it
@@ -120,7 +121,8 @@ def mix_files(
         atomic: folder that holds the data set's folder. None: the run's own.
 
     Raises:
-        ConfigError: a setting that means nothing here, or a name that the run knows already.
+        ConfigError: a setting that means nothing here, a name that the run knows already, or a file to write that is
+            there and is one of ``files``, a result of a run, or no submission.
         DataError: a file is no submission, or the files are about different users; the message names file and line.
     """
     paths, names = file_paths(files), file_names(files)
@@ -131,6 +133,7 @@ def mix_files(
     with nullcontext() if folder is None else held_run(folder):
         data = None if folder is None else read_data(folder, atomic)
         target = Path(out) if out is not None else _target(folder, name)
+        check_output("--name" if out is None else "--out", target, "submission", _is_submission, paths)
         tables = [_read(path, data) for path in paths]
         vocabulary = data.vocabulary if data is not None else _vocabulary(paths, tables)
         items = np.stack([_places(table, vocabulary) for table in tables])
@@ -148,6 +151,14 @@ def _target(run: Optional[RunFolder], name: str) -> Path:
     if name in {folder.name for folder in run.models() + run.ensembles()}:
         raise ConfigError(f"{name} is a model or mix of {run.path}; give the mix of files another name with --name")
     return run.submission(name)
+
+
+def _is_submission(path: Path) -> bool:
+    try:
+        read_submission(path, any_order=True)
+    except DataError:
+        return False
+    return True
 
 
 def _read(path: Path, data: Optional[AtomicData]) -> pd.DataFrame:

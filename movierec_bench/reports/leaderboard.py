@@ -7,11 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Union, overload
+from typing import Any, Optional, Union, overload
 
 import pandas as pd
 
-from movierec_bench.data.user_groups import Judging
+from movierec_bench.data.user_groups import LIST_COLUMNS, Judging
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.evaluation.confidence_set import (
     LEVEL,
@@ -44,6 +44,7 @@ from movierec_bench.reports.user_segments import GOOD, JUDGES, best_on_validatio
 from movierec_bench.runs.files import write_csv
 from movierec_bench.runs.folder import ModelFolder, RunFolder
 from movierec_bench.runs.opening import held_run
+from movierec_bench.runs.output_files import check_output, has_columns
 from movierec_bench.runs.publishing import damaged
 from movierec_bench.runs.records import BUDGET, DONE, FAILED, REDO, Status
 from movierec_bench.runs.seeds import is_further_seed
@@ -66,9 +67,6 @@ from movierec_bench.schema import (
     USERS,
     PathLike,
 )
-
-if TYPE_CHECKING:  # half a second to import
-    pass
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +142,7 @@ def leaderboard(
     Raises:
         DataError: ``run`` is no run folder; with ``by``, no model was scored, or other data than the run's.
         ConfigError: no such column, family, status, kind of segment or judge, or judges where they have no say; with
-            ``by``, another command is writing into the folder.
+            ``by``, another command is writing into the folder, or ``users_out`` is there and is no such list.
     """
     for what, value in (("judges", judges), ("a threshold", threshold), ("--users-out", users_out)):
         if by is None and value is not None:
@@ -155,6 +153,10 @@ def leaderboard(
         return _widened(build_board(folder), folder, depths, beyond).select(sort, family, status)
     if depths or beyond:
         raise ConfigError("--k and --beyond are columns of the board in all; leave them out, or leave out --by")
+    if users_out is not None:
+        check_output(
+            "--users-out", Path(users_out), "list of users", lambda path: has_columns(path, *LIST_COLUMNS), (by,)
+        )
     with held_run(folder):
         board = build_board(folder).select(sort, family, status)
         board = replace(board, table=board.table[~board.table[MODEL].map(is_further_seed).astype(bool)])

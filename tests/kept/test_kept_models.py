@@ -92,6 +92,18 @@ def test_users_and_strangers_get_titles(folder: Path) -> None:
     assert alone["item"].tolist() == even[1].tolist()
 
 
+def test_a_table_of_recommendations_overwrites_an_earlier_one_alone(folder: Path, tmp_path: Path) -> None:
+    run, path = folder / "runs" / "planted", tmp_path / "top.csv"
+    for user in ("100", "101"):
+        mb.recommend(run, "EASE", users=user, out=path)
+        assert pd.read_csv(path)["user"].unique().tolist() == [int(user)]
+    titles = tmp_path / "titles.tsv"
+    titles.write_text("item\ttitle\n10\tHeat\n")
+    with pytest.raises(ConfigError, match=r"titles\.tsv is there and is no table of recommendations"):
+        mb.recommend(run, "EASE", users="100", out=titles)
+    assert titles.read_text() == "item\ttitle\n10\tHeat\n"
+
+
 def test_what_cannot_be_is_said(folder: Path) -> None:
     run = folder / "runs" / "planted"
     ease = mb.load(run, "EASE")

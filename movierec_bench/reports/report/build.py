@@ -17,8 +17,12 @@ from movierec_bench.reports.report.repeated import seeds_chapter
 from movierec_bench.reports.report.standing import best_chapter, board_chapter, contenders
 from movierec_bench.reports.report.user_pack import UserPack, pack_users
 from movierec_bench.runs.folder import RunFolder
+from movierec_bench.runs.output_files import check_output
 from movierec_bench.runs.records import FAILED
 from movierec_bench.schema import STATUS, PathLike
+
+_TITLE = "Report: "
+_BYTES_OF_A_HEAD = 1 << 12  # of a page, up to its title and beyond
 
 
 def report(
@@ -44,13 +48,21 @@ def report(
 
     Raises:
         DataError: ``run`` is no run folder, or its split cannot be read.
-        ConfigError: a user without a row in the run, or a file of users that cannot be read.
+        ConfigError: a user without a row in the run, a file of users that cannot be read, or a page ``out`` that is
+            there and is no report.
     """
+    if out is not None:
+        check_output("--out", Path(out), "report", _is_report, () if users_file is None else (users_file,))
     wanted = _wanted(users, users_file)
     material = read_material(run, atomic)
     path = RunFolder(Path(run)).report if out is None else Path(out)
     write_page(path, make_page(material, pack_users(material, wanted)))
     return path
+
+
+def _is_report(path: Path) -> bool:
+    with path.open("rb") as file:
+        return f"<title>{_TITLE}".encode() in file.read(_BYTES_OF_A_HEAD)
 
 
 def make_page(material: Material, pack: UserPack) -> Page:
@@ -71,7 +83,7 @@ def make_page(material: Material, pack: UserPack) -> Page:
         setup_chapter(material),
     )
     return Page(
-        title=f"Report: {material.board.manifest.dataset}",
+        title=f"{_TITLE}{material.board.manifest.dataset}",
         lead=_lead(material),
         sections=chapters,
         facts=_facts(material),
