@@ -63,11 +63,16 @@ def build_app(used: Collection[str]) -> typer.Typer:
 def main() -> NoReturn:
     """Run the command line and end the process; an error becomes one message and exit code 2, never a traceback."""
     try:
-        _run_command()
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    _leave(code)
+        try:
+            _run_command()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        _leave(code)
+    except _Signalled as end:  # at whatever moment
+        atexit._run_exitfuncs()
+        os.kill(os.getpid(), end.number)
+        raise AssertionError("not reached") from end
 
 
 def _run_command() -> None:
@@ -83,10 +88,6 @@ def _run_command() -> None:
         sys.exit(130)
     except MemoryError:
         _refuse("there is not enough memory; end other programs, or choose fewer --workers or smaller data")
-    except _Signalled as end:
-        atexit._run_exitfuncs()
-        signal.signal(end.number, signal.SIG_DFL)
-        os.kill(os.getpid(), end.number)
     except Exception as error:  # a fault of ours; a stranger can do nothing with a traceback
         if os.environ.get(DEBUG_VARIABLE):
             traceback.print_exc()
@@ -152,14 +153,16 @@ class _Signalled(BaseException):
 
 
 def _heed_signals() -> None:
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
+    heeded = [number for number in known if signal.getsignal(number) == signal.SIG_DFL]  # nohup ignores it
+
     def end(number: int, frame: object) -> NoReturn:
-        signal.signal(number, signal.SIG_DFL)  # the same signal again ends it at once
+        for other in heeded:
+            signal.signal(other, signal.SIG_DFL)  # a further one ends the command at once
         raise _Signalled(number)
 
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
-            signal.signal(number, end)
+    for number in heeded:
+        signal.signal(number, end)
 
 
 class _ReadableLines(logging.Formatter):

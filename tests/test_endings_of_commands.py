@@ -48,6 +48,24 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+SIGNAL_AT_THE_END = """
+    import os, signal
+    import movierec_bench.cli as cli
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may ignore it
+    leave = cli._leave
+    def late(code):
+        os.kill(os.getpid(), signal.SIGHUP)
+        leave(code)
+    cli._leave = late
+"""
+
+
+def test_a_signal_that_comes_when_all_is_done_is_no_traceback(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--version", before=SIGNAL_AT_THE_END)
+    assert done.returncode == -signal.SIGHUP
+    assert done.stderr == ""
+
+
 FULL = """
     import os, errno, builtins, io
     real = io.open

@@ -78,7 +78,9 @@ def only_run(run_folder: RunFolder) -> Iterator[None]:
 
 @contextmanager
 def held_run(run_folder: RunFolder) -> Iterator[RunManifest]:
-    """The manifest of a run that is there; while it is held, no other command writes into its folder.
+    """The manifest of a run that is there, with what a killed command left put right.
+
+    While the run is held, no other command writes into its folder.
 
     Raises:
         DataError: there is no run.
@@ -86,6 +88,7 @@ def held_run(run_folder: RunFolder) -> Iterator[RunManifest]:
     """
     run_folder.read_manifest()  # refuses what is no run before a lock file is made
     with only_run(run_folder):
+        recover(run_folder)
         yield run_folder.read_manifest()
 
 
@@ -207,9 +210,9 @@ def _check_searches_stand(run_folder: RunFolder, there: RunManifest, wanted: Run
 def _delete(paths: Sequence[Path], run_folder: RunFolder) -> None:
     """Delete what commands made of a run, and no other file. Whatever is left when it is killed, `recover` deletes."""
     run_folder.deleted.mkdir(parents=True, exist_ok=True)
-    for path in paths:
-        path.rename(run_folder.deleted / path.name)
     try:
+        for path in paths:
+            path.rename(run_folder.deleted / path.name)
         shutil.rmtree(run_folder.deleted)
     except BaseException:  # such as Ctrl-C
         shutil.rmtree(run_folder.deleted, ignore_errors=True)

@@ -6,10 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.mix_runs import write_run
 
 from movierec_bench.runs.files import write_text
 from movierec_bench.runs.folder import RunFolder
-from movierec_bench.runs.opening import _delete
+from movierec_bench.runs.opening import _delete, held_run
 from movierec_bench.runs.publishing import publish, seal
 from movierec_bench.runs.records import FAILED, Status
 
@@ -24,17 +25,32 @@ def test_what_a_killed_process_was_writing_does_not_come_along(tmp_path: Path) -
     assert sorted(path.name for path in folder.path.iterdir()) == ["log.txt", "status.json"]
 
 
-def test_deleting_goes_on_after_an_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place, name", [(Path, "rename"), (shutil, "rmtree")])
+def test_deleting_goes_on_after_an_interrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: object, name: str
+) -> None:
     run = RunFolder(tmp_path)
     write_text(run.leaderboard("csv"), "place,model\n")
     write_text(run.model("Pop").log, "trained\n")
-    real = shutil.rmtree
+    contents = run.contents()
 
-    def interrupted(path: Path, ignore_errors: bool = False) -> None:
-        monkeypatch.setattr(shutil, "rmtree", real)
+    def interrupted(*args: object, **kwargs: object) -> None:
+        monkeypatch.undo()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    monkeypatch.setattr(place, name, interrupted)
     with pytest.raises(KeyboardInterrupt):
-        _delete(run)
-    assert list(tmp_path.iterdir()) == []
+        _delete(contents, run)
+    assert not run.deleted.exists()
+    assert list(tmp_path.iterdir()) == (contents if name == "rename" else [])
+
+
+def test_whoever_holds_a_run_first_puts_right_what_a_killed_command_left(tmp_path: Path) -> None:
+    run = write_run(tmp_path)
+    complete = run.model("Even")
+    complete.path.rename(complete.staged.path)
+    torn = run.path / f".leaderboard.csv.{2**22 + 1}.tmp"  # the number of no process
+    torn.touch()
+    with held_run(run):
+        assert complete.finished()
+        assert not torn.exists()
