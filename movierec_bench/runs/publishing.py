@@ -110,7 +110,9 @@ def _move_submission(run: RunFolder, folder: ModelFolder) -> None:
     staged = folder.path / SUBMISSION
     if not folder.path.name.startswith(".") and staged.is_file():
         target = run.submission(folder.name)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.parent.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            sync_folder(run.path)  # a power cut must not take the folder with what is moved into it
         staged.replace(target)
         sync_folder(target.parent)
 

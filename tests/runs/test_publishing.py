@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from support.mix_runs import write_run
 
+from movierec_bench.runs import publishing
 from movierec_bench.runs.files import write_text
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.opening import _delete, held_run
 from movierec_bench.runs.publishing import publish, seal
-from movierec_bench.runs.records import FAILED, Status
+from movierec_bench.runs.records import FAILED, SUBMISSION, Status
 
 
 def test_what_a_killed_process_was_writing_does_not_come_along(tmp_path: Path) -> None:
@@ -54,3 +55,19 @@ def test_whoever_holds_a_run_first_puts_right_what_a_killed_command_left(tmp_pat
     with held_run(run):
         assert complete.finished()
         assert not torn.exists()
+
+
+def test_a_power_cut_cannot_take_the_folder_of_submissions_with_what_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder(tmp_path)
+    folder = run.model("Pop")
+    write_text(folder.staged.path / SUBMISSION, "user,item\n")
+    seal(folder.staged, Status("Pop", FAILED, "rule", "ours", error="in fit: killed"))
+    on_disk: list[tuple[Path, list[Path]]] = []
+    monkeypatch.setattr(publishing, "sync_folder", lambda path: on_disk.append((path, sorted(path.iterdir()))))
+    publish(run, folder)
+    submissions = run.submission("Pop").parent
+    assert (run.path, [run.path / "models", submissions]) in on_disk[
+        : on_disk.index((submissions, [run.submission("Pop")]))
+    ]
