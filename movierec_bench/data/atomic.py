@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from movierec_bench.data.atomic_format import (
+    CANDIDATES,
     PARTS,
     SUFFIXES,
     build_tables,
@@ -84,6 +85,7 @@ class AtomicData:
         data_hash: 16 hexadecimal digits, equal for equal atomic files.
         times: what the times are: ``schema.DATES``, ``POSITIONS`` or ``NO_TIMES``.
         parts: as in `SourceData`.
+        candidates: as in `SourceData`.
     """
 
     name: str
@@ -95,6 +97,7 @@ class AtomicData:
     data_hash: str
     times: str = DATES
     parts: Optional[np.ndarray] = None
+    candidates: Optional[pd.DataFrame] = None
 
     @property
     def lacking(self) -> tuple[str, ...]:
@@ -116,7 +119,8 @@ class AtomicData:
 def write_atomic(source: SourceData, out: Path, name: str) -> Path:
     """Write ``out/name/name.{inter,item,user,kg,link}`` and ``manifest.json``: all of them, or none.
 
-    Data that came split have their parts besides, in ``name.{train,valid,test}.inter``.
+    Data that came split have their parts besides, in ``name.{train,valid,test}.inter``, and the candidates that came
+    with them in ``name.candidates``.
 
     Args:
         source: what to write; the names of genres and persons are not empty.
@@ -185,7 +189,19 @@ def read_atomic(folder: Path) -> AtomicData:
         _data_hash(hashes),
         manifest.get("times", times),
         None if parts is None else np.repeat(np.arange(len(PARTS), dtype=np.int8), [parts[part] for part in PARTS]),
+        _read_candidates(folder / f"{name}.{CANDIDATES}", vocabulary) if ours and CANDIDATES in hashes else None,
     )
+
+
+def _read_candidates(path: Path, vocabulary: Vocabulary) -> pd.DataFrame:
+    """The rows [user, item] of a file of candidates, ids as the vocabulary has them."""
+    user, item, _ = recbole_columns()
+    text = DelimitedText.open(path, "\t", [user.heading, item.heading])
+    log = read_columns(text, {USER: user.heading, ITEM: item.heading}, with_rating=False, decode=decode_token)
+    ids = {USER: log.users[log.user], ITEM: log.items[log.item]}
+    known = {USER: vocabulary.users, ITEM: vocabulary.items}
+    texts = {name: values.astype(str).astype(object) for name, values in ids.items() if known[name].dtype == object}
+    return pd.DataFrame({**ids, **texts})
 
 
 def _read_interactions(path: Path, manifest: Mapping[str, Any], ours: bool) -> tuple[pd.DataFrame, str]:

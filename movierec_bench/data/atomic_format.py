@@ -43,7 +43,8 @@ from movierec_bench.schema import (
 )
 
 PARTS = ("train", "valid", "test")
-SUFFIXES = ("inter", "item", "user", "kg", "link", *(f"{part}.inter" for part in PARTS))
+CANDIDATES = "candidates"
+SUFFIXES = ("inter", "item", "user", "kg", "link", *(f"{part}.inter" for part in PARTS), CANDIDATES)
 
 Table = Mapping[str, Union[np.ndarray, list[str], pa.Array]]  # RecBole's headings -> values
 
@@ -104,7 +105,7 @@ def decade_of(year: float) -> str:
 
 
 def build_tables(source: SourceData) -> dict[str, Table]:
-    """The columns of every atomic file, by suffix; those of the parts only where the data came split."""
+    """The columns of every atomic file, by suffix; of parts and candidates where the data came with them."""
     movies = source.movies.assign(**{DECADE: source.movies[YEAR].map(decade_of)})
     items = movies[ITEM].to_numpy()
     triples = list(zip(*_build_triples(movies))) or [()] * len(_TRIPLE_HEADINGS)
@@ -121,6 +122,8 @@ def build_tables(source: SourceData) -> dict[str, Table]:
             rows = source.ratings[source.parts == number]
             if len(rows):
                 tables[f"{part}.inter"] = _inter_table(rows, source.times)
+    if source.candidates is not None:
+        tables[CANDIDATES] = _inter_table(source.candidates, NO_TIMES)
     return tables
 
 

@@ -12,7 +12,8 @@ import pandas as pd
 
 from movierec_bench.data import movielens
 from movierec_bench.data.atomic import MANIFEST, check_target, write_atomic
-from movierec_bench.data.atomic_format import PARTS, read_items
+from movierec_bench.data.atomic_format import CANDIDATES, PARTS, read_items
+from movierec_bench.data.candidate_lists import listed_candidates, read_candidates
 from movierec_bench.data.competition import ML100K, is_competition, ml100k_folder, read_competition, read_ml100k
 from movierec_bench.data.delimited import problem, read_bytes
 from movierec_bench.data.log import Log, unite_logs
@@ -21,7 +22,7 @@ from movierec_bench.data.log_formats import read_log
 from movierec_bench.data.packed import PackedFiles, is_zip
 from movierec_bench.data.source_data import SourceData, unite_movies
 from movierec_bench.errors import ConfigError
-from movierec_bench.schema import ITEM, ITEM_FEATURES, POSITIONS, TITLE, YEAR, PathLike
+from movierec_bench.schema import ITEM, ITEM_FEATURES, POSITIONS, TITLE, USER, YEAR, PathLike
 
 _FORMATS = (
     "a competition's folder (train_ratings.csv and its side files), a MovieLens release (ratings.csv, ratings.dat or "
@@ -71,6 +72,7 @@ def convert(
     train: Optional[PathLike] = None,
     valid: Optional[PathLike] = None,
     test: Optional[PathLike] = None,
+    candidates: Optional[PathLike] = None,
 ) -> Path:
     """Turn a competition's files, or any log of users and items, into atomic files.
 
@@ -87,6 +89,8 @@ def convert(
         train: the training rows of data that come split, in the place of ``data``; any of its formats.
         valid: their validation rows; without it a run draws some from the training rows.
         test: their test rows.
+        candidates: the movies among which alone the test rows of each user are ranked, where a paper ranks few: rows of
+            a user and an item in any of the formats, or NCF's ``test.negative``. The test rows are candidates anyway.
 
     Returns:
         The folder written.
@@ -97,7 +101,7 @@ def convert(
     """
     out = Path(out)
     wishes = _Wishes(parse_columns(columns), min_rating, min_rows, min_item_rows)
-    _check_wishes(wishes, data, {"train": train, "valid": valid, "test": test})
+    _check_wishes(wishes, data, {"train": train, "valid": valid, "test": test, CANDIDATES: candidates})
     brought = data if train is None else train
     if name is None:
         name = ML100K if brought is None else _name_of(Path(brought))
@@ -109,6 +113,7 @@ def convert(
     check_target(out, name)
     if train is not None and test is not None:
         source = _read_split({part: Path(path) for part, path in zip(PARTS, (train, valid, test)) if path}, wishes)
+        source = source if candidates is None else _with_candidates(source, Path(candidates), wishes)
     elif data is None and not wishes.thresholds:
         source = read_ml100k()
     else:
@@ -127,7 +132,9 @@ def _check_wishes(wishes: _Wishes, data: Optional[PathLike], parts: Mapping[str,
         raise ConfigError(f"--data and --{given[0]} were both given; expected one of them: data, or data already split")
     for part in ("train", "test"):
         if part not in given:
-            raise ConfigError(f"--{given[0]} came without --{part}; expected --train and --test, and perhaps --valid")
+            raise ConfigError(
+                f"--{given[0]} came without --{part}; expected --train and --test, and perhaps --valid and --candidates"
+            )
     if wishes.min_rows is not None or wishes.min_item_rows is not None:
         raise ConfigError(
             "--min-rows and --min-item-rows would change a split that came with the data; expected neither beside "
@@ -200,6 +207,17 @@ def _read_split(files: Mapping[str, Path], wishes: _Wishes) -> SourceData:
     source = _source_of(log, first, counts, ", ".join(path.name for path in files.values()), wishes)
     about = {**source.found, "files": {part: path.name for part, path in files.items()}}
     return replace(source, parts=parts, found=about)
+
+
+def _with_candidates(source: SourceData, path: Path, wishes: _Wishes) -> SourceData:
+    """Data that came split, with the candidates of a file."""
+    tests = source.parts == PARTS.index("test")
+    lists = read_candidates(path, {role: name for role, name in wishes.columns.items() if role in (USER, ITEM)})
+    listed, counts = listed_candidates(
+        lists, source.ratings[~tests], source.ratings[tests], source.movies[ITEM].to_numpy()
+    )
+    found = {**source.found, "files": {**source.found["files"], CANDIDATES: path.name}}
+    return replace(source, candidates=listed, counts={**source.counts, **counts}, found=found)
 
 
 def _places_over_parts(log: Log) -> np.ndarray:

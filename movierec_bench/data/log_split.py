@@ -34,7 +34,7 @@ def split_data(data: AtomicData, protocol: Protocol) -> Split:
     if protocol.name == BY_USER:
         return parted(rows, _by_user(data, protocol))
     if protocol.name == GIVEN:
-        return parted(rows, _given(data, protocol))
+        return replace(parted(rows, _given(data, protocol)), candidates=data.candidates)
     return make_split(rows, protocol)
 
 

@@ -27,6 +27,8 @@ class SourceData:
         times: what the times are: ``schema.DATES``, ``POSITIONS`` or ``NO_TIMES``.
         found: what the manifest says of the format, the columns and the thresholds; empty for a competition's files.
         parts: int8 [n], 0 for a training row, 1 for a validation row, 2 for a test row, where the data came split.
+        candidates: user, item (as in ``ratings``), ascending, each pair once: what alone is ranked for the test of each
+            user, the test rows included; None for every movie.
     """
 
     ratings: pd.DataFrame
@@ -36,6 +38,7 @@ class SourceData:
     times: str = DATES
     found: Mapping[str, Any] = field(default_factory=dict)
     parts: Optional[np.ndarray] = None
+    candidates: Optional[pd.DataFrame] = None
 
 
 def movies_table(items: np.ndarray, known: Mapping[str, Mapping[Any, Any]]) -> pd.DataFrame:

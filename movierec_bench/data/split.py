@@ -27,6 +27,8 @@ from movierec_bench.settings.protocol import Protocol
 TRAIN, VALID, TEST, SHOWN = 0, 1, 2, 3
 _TRAIN, _VALID, _TEST = _FILES = ("train", "valid", "test")
 _SHOWN = "shown"  # a file only where rows are shown
+_CANDIDATES = "candidates"  # a file only where candidates came with the data
+CANDIDATES_FILE = f"{_CANDIDATES}.parquet"
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Split:
             refit on every row. None under most protocols.
         places: Of each of these parts, the places of its rows in the log, int64, by the part's name. None where the log
             is not at hand, as `read_split` leaves it; `in_order_of` finds them.
+        candidates: DataFrame [user, item], what alone is ranked for the test of each user, the test rows' movies
+            included; no rows of the log. None where every movie is ranked, as under all protocols but `given`.
     """
 
     train: pd.DataFrame
@@ -48,6 +52,7 @@ class Split:
     test: pd.DataFrame
     shown: Optional[pd.DataFrame] = None
     places: Optional[Mapping[str, np.ndarray]] = None
+    candidates: Optional[pd.DataFrame] = None
 
     def in_order_of(self, log: pd.DataFrame, vocabulary: Vocabulary) -> Split:
         """The same split, whose parts can be joined in the order of the log.
@@ -72,10 +77,12 @@ class Split:
     def only(self, group: UserGroup) -> Split:
         """The rows of these users alone."""
         parts = {name: group.rows(rows) for name, rows in self._parts().items()}
+        candidates = None if self.candidates is None else group.rows(self.candidates)
         if self.places is None:
-            return Split(**parts)
+            return Split(**parts, candidates=candidates)
         kept = {name: rows[USER].isin(group.users).to_numpy() for name, rows in self._parts().items()}
-        return Split(**parts, places={name: places[kept[name]] for name, places in self.places.items()})
+        places = {name: places[kept[name]] for name, places in self.places.items()}
+        return Split(**parts, places=places, candidates=candidates)
 
     def seen(self, part: str) -> pd.DataFrame:
         """The rows that are masked, and that models may read, when ``part`` is ranked.
@@ -197,15 +204,17 @@ def drawn_once(interactions: pd.DataFrame, protocol: Protocol) -> np.ndarray:
 
 
 def write_split(split: Split, folder: Path) -> None:
-    """Write ``train.parquet``, ``valid.parquet`` and ``test.parquet`` (and ``shown.parquet``): all of them, or none.
+    """Write ``{train,valid,test}.parquet`` (and ``shown``, ``candidates``, where the split has them): all, or none.
 
     Args:
         split: What to write.
         folder: An earlier one of that name is replaced.
     """
     with replaced_when_complete(folder) as fresh:
-        for name in (*_FILES, *([_SHOWN] if split.shown is not None else [])):
-            getattr(split, name).to_parquet(fresh / f"{name}.parquet", index=False)
+        for name in (*_FILES, _SHOWN, _CANDIDATES):
+            rows = getattr(split, name)
+            if rows is not None:
+                rows.to_parquet(fresh / f"{name}.parquet", index=False)
 
 
 def read_split(folder: Path) -> Split:
@@ -215,7 +224,9 @@ def read_split(folder: Path) -> Split:
         DataError: A file is missing, cannot be read, or has other columns.
     """
     train, valid, test = (read_part(folder, name) for name in _FILES)
-    return Split(train=train, valid=valid, test=test, shown=_read_shown(folder))
+    listed = folder / CANDIDATES_FILE
+    candidates = _read_table(listed, (USER, ITEM)) if listed.is_file() else None
+    return Split(train=train, valid=valid, test=test, shown=_read_shown(folder), candidates=candidates)
 
 
 def held_out_rows(folder: Path) -> dict[str, int]:
@@ -245,13 +256,17 @@ def read_part(folder: Path, name: str) -> pd.DataFrame:
     Raises:
         DataError: The file is missing, cannot be read, or has other columns.
     """
-    path, advice = folder / f"{name}.parquet", "run again with --fresh to make the split anew"
+    return _read_table(folder / f"{name}.parquet", INTERACTION_COLUMNS)
+
+
+def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    advice = "run again with --fresh to make the split anew"
     try:
         part = pd.read_parquet(path)
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:  # by what of the file is damaged
         raise DataError(f"{path}: cannot be read ({error}); expected a parquet file; {advice}") from error
-    if list(part.columns) != list(INTERACTION_COLUMNS):
-        found, expected = ", ".join(map(str, part.columns)), ", ".join(INTERACTION_COLUMNS)
+    if list(part.columns) != list(columns):
+        found, expected = ", ".join(map(str, part.columns)), ", ".join(columns)
         raise DataError(f"{path}: found the columns {found}; expected {expected}; {advice}")
     return part
 

@@ -99,7 +99,7 @@ def bench_model(job: Job, send: Send) -> None:
                 clock.add("test_fit", fitted.earlier_seconds)
                 status = replace(status, fit_out_of_budget=status.fit_out_of_budget or fitted.out_of_budget)
             with clock.phase("rank"):
-                _store_ranking(job, data, fitted, "test", seen=split.seen("test"), users=split.test)
+                _store_ranking(job, data, fitted, "test", split.seen("test"), users=split.test, listed=split.candidates)
             del fitted
             with clock.phase("score"):
                 status = _scored(job, data, everybody, status)
@@ -202,15 +202,28 @@ def _resumable(job: Job, settings: FitSettings, phase: str) -> FitSettings:
 
 
 def _store_ranking(
-    job: Job, data: AtomicData, fitted: Fitted, part: str, seen: pd.DataFrame, users: pd.DataFrame
+    job: Job,
+    data: AtomicData,
+    fitted: Fitted,
+    part: str,
+    seen: pd.DataFrame,
+    users: pd.DataFrame,
+    listed: Optional[pd.DataFrame] = None,
 ) -> None:
-    """Rank everyone in ``users`` whom the model can, from the rows in ``seen``, which are masked; store the top 100."""
+    """Rank everyone in ``users`` whom the model can, from the rows in ``seen``, which are masked; store the top 100.
+
+    Of ``listed``, the rows [user, item] of a split's candidates, no user is ranked any other movie.
+    """
     from movierec_bench.data.interactions import Interactions
+    from movierec_bench.ranking.candidate_filters import listed_alone
     from movierec_bench.ranking.top_k import topk_frame
 
     history = Interactions.from_rows(seen, data.vocabulary)
     user_ix = np.unique(data.vocabulary.user_ix(users[USER].to_numpy()))
-    best = fitted.rank(history, user_ix, STORED_K, _allowed(job, data, seen))
+    allowed = _allowed(job, data, seen)
+    if listed is not None:
+        allowed = listed_alone(allowed, listed, data.vocabulary)
+    best = fitted.rank(history, user_ix, STORED_K, allowed)
     job.staged.write_topk(part, topk_frame(best, data.vocabulary))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix, diags
+from sklearn.preprocessing import normalize
 
 from movierec_bench.models.parts.linear_model import sparse_scores
 from movierec_bench.models.parts.nearest import nearest
@@ -23,7 +24,7 @@ class RP3beta(RecencyWeighted, HistoryModel):
 
     over the users v who watched both movies, with n the number of users of a movie or of movies of a user.
     This is a Gram matrix weighted by user, exact where the paper samples walks. The ``k`` largest W[j, i]
-    of each j are kept.
+    of each j are kept; with ``normalize`` they are then divided by their sum.
 
     Source:
         Paudel et al., "Updatable, accurate, diverse, and scalable recommendations for interactive
@@ -38,6 +39,7 @@ class RP3beta(RecencyWeighted, HistoryModel):
         self.alpha = config["alpha"]
         self.beta = config["beta"]
         self.k = config["k"]
+        self.normalize = config["normalize"]
 
     def fit_closed_form(self) -> None:
         """Weigh the walks through the training rows."""
@@ -50,6 +52,8 @@ class RP3beta(RecencyWeighted, HistoryModel):
             return sparse_scores(to_users, items, self.history) * held_back
 
         self.walks = nearest(walks_from, self.n_items, self.k)
+        if self.normalize:
+            self.walks = normalize(self.walks, norm="l1", axis=1)
 
     def full_sort_predict(self, interaction: Any) -> torch.Tensor:
         """Float32 [B, n_items] scores of a batch of users."""

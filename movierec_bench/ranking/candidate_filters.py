@@ -2,17 +2,19 @@
 
 ``future`` drops movies released after the user's last year; ``unpopular:N`` drops movies few have
 watched. Both look only at the rows a ranking may see. A filter never leaves a user short of ten.
+Candidates that came listed with the data (`listed_alone`) are another matter: nothing else ranks.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix
 
 from movierec_bench.data.vocabulary import Vocabulary
 from movierec_bench.errors import ConfigError
@@ -103,3 +105,20 @@ class Filters:
             watched = np.bincount(vocabulary.item_ix(seen[ITEM].to_numpy()), minlength=vocabulary.n_item_ix)
             item_key[watched < self.unpopular_below] = np.inf
         return Candidates(item_key=item_key, user_key=user_key)
+
+
+def listed_alone(allowed: Optional[Candidates], listed: pd.DataFrame, vocabulary: Vocabulary) -> Candidates:
+    """The candidates of ``allowed`` among those that are listed for each user.
+
+    Args:
+        allowed: what a filter leaves; None for every movie.
+        listed: DataFrame [user, item], each user's candidates; who has none is recommended nothing.
+        vocabulary: users and movies.
+
+    Raises:
+        DataError: a user or a movie is not in the data set.
+    """
+    shape = (vocabulary.n_user_ix, vocabulary.n_item_ix)
+    cells = (vocabulary.user_ix(listed[USER].to_numpy()), vocabulary.item_ix(listed[ITEM].to_numpy()))
+    entries = csr_matrix((np.ones(len(listed), dtype=bool), cells), shape=shape)
+    return replace(allowed or Candidates.every_movie(*shape), listed=entries)

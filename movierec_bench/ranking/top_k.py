@@ -54,11 +54,13 @@ class Candidates:
     With release years as item keys and a user's last year plus an offset as user keys this drops future
     movies; a movie of unknown year has the key -inf, a movie dropped for everybody +inf. A user left with
     fewer than ``at_least`` movies is filled up to that many with the best of the others, below the allowed.
+    With ``listed`` no movie that it does not list for a user ranks for that user, not even to fill up.
 
     Args:
         item_key: float32 [n_item_ix], no NaN.
         user_key: float32 [n_user_ix], finite (+inf would let in the movies dropped for everybody).
         at_least: Movies a user is left with, if the model scores that many.
+        listed: [n_user_ix, n_item_ix]; every stored entry is a movie that may rank for the user. None: every movie may.
 
     Raises:
         ModelError: A key has the wrong type, shape or value.
@@ -67,6 +69,13 @@ class Candidates:
     item_key: np.ndarray
     user_key: np.ndarray
     at_least: int = K
+    listed: Optional[csr_matrix] = None
+
+    @classmethod
+    def every_movie(cls, n_user_ix: int, n_item_ix: int) -> Candidates:
+        """Candidates that leave nothing out."""
+        keys = (np.zeros(n_item_ix, dtype=np.float32), np.zeros(n_user_ix, dtype=np.float32))
+        return cls(item_key=keys[0], user_key=keys[1])
 
     def __post_init__(self) -> None:
         for name, key in (("item_key", self.item_key), ("user_key", self.user_key)):
@@ -78,6 +87,11 @@ class Candidates:
             raise ModelError("candidate filter: user_key holds NaN or infinity; expected finite keys")
         if self.at_least < 0:
             raise ModelError(f"candidate filter: at_least is {self.at_least}; expected 0 or more movies")
+        shape = (len(self.user_key), len(self.item_key))
+        if self.listed is not None and self.listed.shape != shape:
+            raise ModelError(
+                f"candidate filter: listed is {list(self.listed.shape)}; expected {list(shape)}, as the keys"
+            )
 
 
 def top_k(
@@ -116,8 +130,10 @@ def top_k(
         raise ModelError(f"top_k was asked for {k} movies a user; expected at least 1")
     n_user_ix, n_item_ix = seen.shape
     if allowed is None:
-        allowed = _everything(n_user_ix, n_item_ix)
+        allowed = Candidates.every_movie(n_user_ix, n_item_ix)
     _check_keys(allowed, seen)
+    if allowed.listed is not None:
+        score_block = _listed_alone(score_block, allowed.listed)
     best_items = np.zeros((len(user_ix), k), dtype=np.int32)
     best_scores = np.full((len(user_ix), k), np.nan, dtype=np.float32)
     rank_block = _block_ranking(score_block, seen, allowed)
@@ -222,9 +238,21 @@ def _first(masked: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     return items, torch.nn.functional.pad(values.masked_fill(nothing, torch.nan), padding, value=torch.nan)
 
 
-def _everything(n_user_ix: int, n_item_ix: int) -> Candidates:
-    """Candidates that leave nothing out."""
-    return Candidates(item_key=np.zeros(n_item_ix, dtype=np.float32), user_key=np.zeros(n_user_ix, dtype=np.float32))
+def _listed_alone(score_block: ScoreBlock, listed: csr_matrix) -> ScoreBlock:
+    """The same scores with -inf, which never ranks, for every movie that is not listed for the user."""
+
+    def listed_scores(user_ix: np.ndarray) -> torch.Tensor:
+        scores = score_block(user_ix)
+        _check_scores(scores, (len(user_ix), listed.shape[1]))
+        scores = torch.as_tensor(scores).detach()
+        rows = listed[user_ix]
+        row = torch.from_numpy(np.repeat(np.arange(len(user_ix)), np.diff(rows.indptr))).to(scores.device)
+        item = torch.from_numpy(rows.indices.astype(np.int64)).to(scores.device)
+        alone = torch.full(scores.shape, -torch.inf, device=scores.device)
+        alone[row, item] = scores[row, item]
+        return alone
+
+    return listed_scores
 
 
 def _checked_users(user_ix: np.ndarray, seen: csr_matrix) -> np.ndarray:

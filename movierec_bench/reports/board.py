@@ -106,9 +106,11 @@ class Board:
 
     def to_rich(self) -> Table:
         """The main columns as a table for the terminal, the reasons of failed models below it."""
-        not_replaced = [f"{model}: {error}" for model, error in self.not_replaced.items()]
+        notes = [f"{model}: {error}" for model, error in self.not_replaced.items()]
+        if self.manifest.lists_candidates:
+            notes.append("the test ranks each user's listed candidates alone: not to be compared with other boards")
         return terminal_table(
-            self.manifest.dataset, self.table, self.sorted_by, self.added, bool(len(self.tests)), not_replaced
+            self.manifest.dataset, self.table, self.sorted_by, self.added, bool(len(self.tests)), notes
         )
 
     def seeds_to_rich(self) -> Optional[Table]:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any, Optional, TypeVar, get_args, get_origin, get_type_hints
 
 from movierec_bench.data.json_text import parse_json
+from movierec_bench.data.split import CANDIDATES_FILE
 from movierec_bench.errors import DataError, readable
 from movierec_bench.schema import COVERAGE, METRICS
 
@@ -209,6 +210,11 @@ class RunManifest:
     lacking: str = ""
     home: str = ""
     split: dict[str, StoredFile] = field(default_factory=dict)
+
+    @property
+    def lists_candidates(self) -> bool:
+        """Whether the test ranks no movies but those that came listed with the data."""
+        return CANDIDATES_FILE in self.split
 
     def to_json(self) -> str:
         """This record as JSON text."""

@@ -213,6 +213,9 @@ def test_rp3beta_is_a_product_of_transition_matrices(alpha: float, beta: float) 
         row[np.argsort(-row, kind="stable")[6:]] = 0
     scores = scores_of("RP3beta", data_of(rows_of(watched), 15), alpha=alpha, beta=beta, k=6)
     np.testing.assert_allclose(scores, watched @ walks, rtol=1e-4, atol=1e-7)
+    scores = scores_of("RP3beta", data_of(rows_of(watched), 15), alpha=alpha, beta=beta, k=6, normalize=True)
+    sums = walks.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(scores, watched @ (walks / np.where(sums > 0, sums, 1)), rtol=1e-4, atol=1e-7)
 
 
 # ALS

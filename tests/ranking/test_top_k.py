@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 
 import numba
 import numpy as np
@@ -16,9 +17,18 @@ from support.reference_rankings import assert_equal_to_reference, seen_matrix
 
 from movierec_bench.data.vocabulary import Vocabulary
 from movierec_bench.errors import ModelError
+from movierec_bench.ranking.factored_scores import Products
 from movierec_bench.ranking.top_k import Candidates, TopK, _sorted_best, top_k, topk_frame
 
 NAN, INF = float("nan"), float("inf")
+
+
+def keys(at_least, dropped=None):
+    """Candidates of 5 users and 39 movies, all but one that a filter may drop."""
+    item_key = np.zeros(40, dtype=np.float32)
+    if dropped is not None:
+        item_key[dropped] = INF
+    return Candidates(item_key, np.zeros(6, dtype=np.float32), at_least)
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +152,42 @@ def test_a_filter_that_leaves_enough_lets_nothing_else_in():
     allowed = Candidates(keys, np.zeros(2, dtype=np.float32))
     topk = top_k(block_of(scores), np.array([1]), seen_matrix(2, 31, []), 15, allowed=allowed)
     assert topk.item_ix.tolist() == [[*range(12, 0, -1), 0, 0, 0]]
+
+
+@pytest.mark.parametrize("form", [lambda scores: scores, torch.from_numpy])
+def test_of_listed_candidates_nothing_else_ranks_not_even_to_fill_up(form):
+    rng = np.random.default_rng(0)
+    scores = rng.choice([0.0, 1.0, 2.0, NAN], size=(5, 40)).astype(np.float32)  # full of ties
+    listed = seen_matrix(6, 40, [(user, item) for user in range(1, 5) for item in rng.choice(40, 6, replace=False)])
+    seen = seen_matrix(6, 40, [(1, listed[1].indices[0]), (2, 3)])
+    found = top_k(block_of(form(scores)), np.arange(1, 6), seen, 10, allowed=replace(keys(at_least=10), listed=listed))
+    for user, ranked in zip(range(1, 6), found.item_ix):
+        may = {*listed[user].indices} - {*seen[user].indices} - {0}
+        best = sorted(
+            (i for i in may if scores[user - 1, i] == scores[user - 1, i]), key=lambda i: (-scores[user - 1, i], i)
+        )
+        assert ranked.tolist() == best + [0] * (10 - len(best))
+    assert found.item_ix[4].tolist() == [0] * 10  # nobody listed anything for the fifth
+    dropped = keys(at_least=3, dropped=int(found.item_ix[0, 0]))
+    again = top_k(block_of(form(scores)), np.array([1]), seen, 10, allowed=replace(dropped, listed=listed))
+    assert set(again.item_ix[0][again.item_ix[0] > 0]) < {*listed[1].indices}
+
+
+def test_products_rank_listed_candidates_too():
+    rng = np.random.default_rng(1)
+    users, items = rng.standard_normal((4, 8)).astype(np.float32), rng.standard_normal((300, 8)).astype(np.float32)
+    products = Products(lambda user_ix: torch.from_numpy(users[user_ix]), torch.from_numpy(items), torch.zeros(300))
+    listed = seen_matrix(4, 300, [(user, item) for user in (1, 2, 3) for item in range(user, 300, 7)])
+    allowed = replace(Candidates.every_movie(4, 300), listed=listed)
+    found = top_k(products, np.arange(1, 4), seen_matrix(4, 300, []), 5, allowed=allowed)
+    for user, ranked in zip((1, 2, 3), found.item_ix):
+        may = listed[user].indices
+        assert ranked.tolist() == may[np.argsort(-(items[may] @ users[user]), kind="stable")[:5]].tolist()
+
+
+def test_a_list_of_another_shape_is_refused():
+    with pytest.raises(ModelError, match=r"listed is \[3, 5\]; expected \[3, 4\]"):
+        replace(Candidates.every_movie(3, 4), listed=seen_matrix(3, 5, []))
 
 
 def test_a_user_who_has_seen_everything_gets_nothing_whatever_the_filter():

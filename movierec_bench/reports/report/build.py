@@ -128,7 +128,7 @@ def _facts(material: Material) -> tuple[tuple[str, str], ...]:
         ("users with test rows", f"{len(material.test.users):,}"),
         ("interactions", f"{rows:,}"),
         ("held-out test rows", f"{len(material.test.user_of):,}"),
-        ("protocol", board.manifest.protocol),
+        ("protocol", board.manifest.protocol + (", listed candidates" if board.manifest.lists_candidates else "")),
         ("seed", str(board.manifest.seed)),
     )
 
