@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Collection
 from contextlib import suppress
@@ -26,6 +27,7 @@ from movierec_bench.errors import BenchError, readable, system_error
 
 DEBUG_VARIABLE = "MOVIEREC_BENCH_DEBUG"  # set: the traceback of a fault of ours is printed
 _MOST_CHARACTERS = 8000  # of a line
+_A_MOMENT = 0.01  # seconds
 
 # A command and its line in --help. The rest stands in commands/<name>.py, which is imported when it is used.
 COMMANDS = {
@@ -78,6 +80,7 @@ def main() -> NoReturn:
 def _run_command() -> None:
     _log_to_stderr()
     _heed_signals()
+    _heed_swallowed_signals()
     try:
         build_app([word for word in _typed() if not word.startswith("-")][:1])()
     except BenchError as error:
@@ -163,6 +166,22 @@ def _heed_signals() -> None:
 
     for number in heeded:
         signal.signal(number, end)
+
+
+def _heed_swallowed_signals() -> None:
+    """Have a signal raise again that came where Python only prints what is raised: in a finalizer, or in a callback."""
+
+    def raise_again(swallowed: sys.UnraisableHookArgs) -> None:
+        if isinstance(swallowed.exc_value, (_Signalled, KeyboardInterrupt)):
+            _heed_signals()
+            number = getattr(swallowed.exc_value, "number", signal.SIGINT)
+            later = threading.Timer(_A_MOMENT, os.kill, (os.getpid(), number))  # when the finalizer is through
+            later.daemon = True
+            later.start()
+        else:
+            sys.__unraisablehook__(swallowed)
+
+    sys.unraisablehook = raise_again
 
 
 class _ReadableLines(logging.Formatter):

@@ -66,6 +66,27 @@ def test_a_signal_that_comes_when_all_is_done_is_no_traceback(tmp_path: Path) ->
     assert done.stderr == ""
 
 
+SIGNAL_IN_A_FINALIZER = """
+    import os, signal, time
+    import movierec_bench.cli as cli
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
+    class Swallows:
+        def __del__(self):
+            os.kill(os.getpid(), {number})
+    def typed():
+        Swallows()
+        time.sleep(20)
+    cli._typed = typed
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)])
+def test_a_signal_in_a_finalizer_ends_the_command_nevertheless(tmp_path: Path, number: int, code: int) -> None:
+    done = bench(tmp_path, "models", before=SIGNAL_IN_A_FINALIZER.format(number=int(number)))
+    assert done.returncode == code
+    assert done.stderr == ""
+
+
 FULL = """
     import os, errno, builtins, io
     real = io.open
