@@ -13,18 +13,21 @@ import yaml
 
 import movierec_bench as mb
 from benchmarks.compare import circumstances
+from movierec_bench.data.delimited import read_bytes
+from movierec_bench.data.log_formats import read_log
 from movierec_bench.data.split import read_part
 from movierec_bench.evaluation.metrics import per_user
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.runs.records import DONE
+from movierec_bench.schema import NO_TIMES, TIME
 
 HERE = Path(__file__).parent
 RECORDED, PAGE = HERE / "results.json", HERE / "RESULTS.md"
 WORK = Path("build/published")  # atomic files and runs
-_PRINTED = {"recall_plain": "Recall", "ndcg": "NDCG"}
+_PRINTED = {"recall_plain": "Recall", "ndcg": "NDCG", "hit": "HR"}
 _HEAD = """# Published tables, repeated
 
-Written by `make published DATA=folder` ([how](../README.md#published-tables)). Nothing here was tuned: parameters and
+Written by `make published DATA=folder` ([how](README.md)). Nothing here was tuned: parameters and
 protocols are the papers', in the YAMLs beside this page; what is not published is said to be ours.
 """
 
@@ -97,12 +100,30 @@ def repeat(table: Table, row: Row, data: Path) -> str:
     missing = [str(file) for file in files.values() if not file.is_file()]
     if missing:
         return f"data missing: {', '.join(missing)}"
-    _convert(table, files)
+    record = measure(table, row, files, WORK)
+    _record(f"{table.name}:{row.model}", {**record, **circumstances()})
+    return verdict(row, record)
+
+
+def measure(table: Table, row: Row, files: Mapping[str, Path], work: Path) -> dict[str, Any]:
+    """Convert, train, rank and score one row.
+
+    Args:
+        table: the table.
+        row: one of its rows.
+        files: what `convert` is given, by its keywords.
+        work: a folder for atomic files and runs; what is finished there stays.
+
+    Returns:
+        The model's status; ours, a figure for each of the table's metrics, with seconds of the fit and peak MiB; or
+        the error where there is no figure.
+    """
+    _convert(table, files, work)
     board = mb.run(
         models=row.model,
         dataset=table.name,
-        atomic=WORK / "atomic",
-        out=WORK / "runs",
+        atomic=work / "atomic",
+        out=work / "runs",
         configs=HERE / table.name,
         budget=row.budget,
         no_refit=True,
@@ -111,16 +132,13 @@ def repeat(table: Table, row: Row, data: Path) -> str:
     ).to_frame()
     result = board.set_index("model").loc[row.model]
     if result["status"] == "failed" or not result["recall@10"] > 0:
-        record = {"status": result["status"], "error": str(result["error"])}
-    else:
-        record = {
-            "status": result["status"],
-            "ours": _figures(table, row.model),
-            "fit_seconds": result["fit_seconds"],
-            "peak_rss_mb": result["peak_rss_mb"],
-        }
-    _record(f"{table.name}:{row.model}", {**record, **circumstances()})
-    return verdict(row, record)
+        return {"status": result["status"], "error": str(result["error"])}
+    return {
+        "status": result["status"],
+        "ours": _figures(table, row.model, work),
+        "fit_seconds": result["fit_seconds"],
+        "peak_rss_mb": result["peak_rss_mb"],
+    }
 
 
 def verdict(row: Row, record: Mapping[str, Any]) -> str:
@@ -179,22 +197,28 @@ def _cells(row: Row, record: Optional[Mapping[str, Any]]) -> list[str]:
     return [row.model, *pairs, f"{said}; {row.remark}" if row.remark and record else said, *cost, row.source]
 
 
-def _convert(table: Table, files: Mapping[str, Path]) -> None:
+def _convert(table: Table, files: Mapping[str, Path], work: Path) -> None:
     """Convert once; with ``one_row_validates`` the first training row becomes the validation."""
-    if (WORK / "atomic" / table.name / "manifest.json").is_file():
+    if (work / "atomic" / table.name / "manifest.json").is_file():
         return
     given: dict[str, Path] = dict(files)
     if table.one_row_validates:
-        WORK.mkdir(parents=True, exist_ok=True)
-        rows = pd.read_csv(files["train"], sep="\t")
+        work.mkdir(parents=True, exist_ok=True)
+        rows = _rows_of(files["train"])
         for what, part in (("valid", rows[:1]), ("train", rows[1:])):
-            given[what] = WORK / f"{table.name}.{what}.tsv"
+            given[what] = work / f"{table.name}.{what}.tsv"
             part.to_csv(given[what], sep="\t", index=False)
-    mb.convert(**given, name=table.name, out=WORK / "atomic", **table.convert)
+    mb.convert(**given, name=table.name, out=work / "atomic", **table.convert)
 
 
-def _figures(table: Table, model: str) -> list[float]:
-    folder = RunFolder(WORK / "runs" / table.name)
+def _rows_of(path: Path) -> pd.DataFrame:
+    """The rows of a file in any format of `convert`, with their times or places where it tells of some."""
+    log = read_log(path.name, read_bytes(path), {}, with_rating=False).log
+    return log.to_frame().drop(columns=[TIME] if log.times == NO_TIMES else [])
+
+
+def _figures(table: Table, model: str, work: Path) -> list[float]:
+    folder = RunFolder(work / "runs" / table.name)
     scores = per_user(folder.model(model).read_topk("test", table.depth), read_part(folder.split, "test"), table.depth)
     return [float(scores[f"{metric}@{table.depth}"].mean()) for metric in table.metrics]
 

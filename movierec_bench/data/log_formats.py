@@ -76,7 +76,7 @@ def read_log(name: str, content: bytes, given: Mapping[str, str], with_rating: b
     by_name = any(given.values()) and not by_place
     if separator != " " and not by_name and (by_place or any(map(is_finite, fields[separator]))):
         return _without_names(name, content, separator, fields[separator], given, with_rating)
-    if separator == " " and len(fields[" "]) < 2:
+    if separator == " " and not any(len(line.split(None, 1)) > 1 for line in content.splitlines()):
         expected = "columns separated by commas or tabs, or a user and its items separated by spaces"
         raise problem(where, f"is one word ({shown(first)})", expected, "write a user and an item a line")
     if separator != " " or by_name:

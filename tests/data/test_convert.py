@@ -93,6 +93,12 @@ def test_a_file_of_rows(
     assert manifest["times"] == times
 
 
+def test_a_file_of_sequences_may_begin_with_users_without_items(tmp_path: Path) -> None:
+    rows, manifest = converted(tmp_path, "test.txt", "7\n3\n0 4 5\n1\n2 5\n")
+    assert [row[:2] for row in rows] == [[0, 4], [0, 5], [2, 5]]
+    assert manifest["counts"]["lines_of_users_without_items"] == 3
+
+
 def test_a_zip_of_one_file_and_of_a_release(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "one.zip", "w") as archive:
         archive.writestr("notes.md", "read me")

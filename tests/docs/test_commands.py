@@ -20,7 +20,8 @@ from support.markdown_blocks import Block, blocks_of, inline_code_of
 
 pytestmark = pytest.mark.xdist_group("docs")  # one process, so that the fast models are trained once
 
-PAGES = sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks" / "README.md"])
+_BENCHMARKS = [ROOT / "benchmarks" / "README.md", ROOT / "benchmarks" / "published" / "README.md"]
+PAGES = sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md"), *_BENCHMARKS])
 # They install, test or measure this very checkout, or set up an environment: checked, not run.
 _OF_THE_CHECKOUT = ("make ", "pip ", "python -m benchmarks", "python -m venv ", "source .venv/")
 _PAGE_SECONDS = 600

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
+from support.published_files import NEGATIVES, some_rows, write_ncf
 
 from movierec_bench.data.atomic import read_atomic
 from movierec_bench.data.convert import convert
@@ -17,27 +17,14 @@ from movierec_bench.mixing.ensemble import ensemble
 from movierec_bench.reports.leaderboard import leaderboard
 from movierec_bench.runs.folder import RunFolder
 
-PENALTY, NEGATIVES, USERS = 250.0, 99, 400
+PENALTY, USERS = 250.0, 400
 
 
 @pytest.fixture(scope="module")
 def ncf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ml-100k's first users split as NCF split MovieLens-1M: ids from 0, last row out, 99 negatives."""
     folder = tmp_path_factory.mktemp("ncf")
-    data = read_atomic(convert(out=folder / "source"))
-    rows = data.interactions[data.interactions["user"] <= USERS].sort_values(["user", "time"], kind="stable")
-    rows = rows.assign(user=rows["user"] - 1, item=pd.factorize(rows["item"], sort=True)[0], rating=4)
-    last = ~rows["user"].duplicated(keep="last")
-    columns = ["user", "item", "rating", "time"]
-    for name, part in (("train", rows[~last]), ("test", rows[last])):
-        part[columns].to_csv(folder / f"small.{name}.rating", sep="\t", header=False, index=False)
-    rng, n_items = np.random.default_rng(0), rows["item"].max() + 1
-    watched = rows.groupby("user")["item"].agg(set)
-    lines = []
-    for user, item in rows.loc[last, ["user", "item"]].itertuples(index=False):
-        others = np.setdiff1d(np.arange(n_items), list(watched[user]))
-        lines.append("\t".join([f"({user},{item})", *map(str, rng.choice(others, NEGATIVES, replace=False))]))
-    (folder / "small.test.negative").write_text("\n".join(lines) + "\n")
+    write_ncf(folder, some_rows(folder, USERS), "small")
     (folder / "configs" / "models").mkdir(parents=True)
     plain = f"base: EASE\nreg_weight: {PENALTY}\nrecency_grid: []\n"
     (folder / "configs" / "models" / "EASE_plain.yaml").write_text(plain)
