@@ -108,7 +108,7 @@ class Board:
         """The main columns as a table for the terminal, the reasons of failed models below it."""
         notes = [f"{model}: {error}" for model, error in self.not_replaced.items()]
         if self.manifest.lists_candidates:
-            notes.append("the test ranks each user's listed candidates alone: not to be compared with other boards")
+            notes.append("the test ranks listed candidates alone: not to be compared with other boards")
         return terminal_table(
             self.manifest.dataset, self.table, self.sorted_by, self.added, bool(len(self.tests)), notes
         )
