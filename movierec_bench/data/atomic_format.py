@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from movierec_bench.data.competition import ML100K_FIELDS, YEAR_COLUMN, recbole_columns
-from movierec_bench.data.delimited import DelimitedText
+from movierec_bench.data.delimited import DelimitedText, read_bytes
 from movierec_bench.data.log import as_ids
 from movierec_bench.data.log_columns import IdColumn
 from movierec_bench.data.source_data import SourceData
@@ -197,10 +197,16 @@ def _spelled_out(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def read_items(path: Path, encoded: bool) -> tuple[np.ndarray, dict[str, dict[Any, Any]]]:
-    """The movies of an item file.
+    """The movies of an item file; none where it is missing. As `parse_items`."""
+    return parse_items(path, read_bytes(path), encoded) if path.is_file() else (np.zeros(0, dtype=np.int64), {})
+
+
+def parse_items(path: Path, content: bytes, encoded: bool) -> tuple[np.ndarray, dict[str, dict[Any, Any]]]:
+    """The movies of an item file that has been read.
 
     Args:
-        path: a ``.item`` file; may be missing.
+        path: names it in messages.
+        content: its bytes, UTF-8.
         encoded: the file's texts were made by `encode_token`.
 
     Returns:
@@ -210,9 +216,7 @@ def read_items(path: Path, encoded: bool) -> tuple[np.ndarray, dict[str, dict[An
     Raises:
         DataError: an id is missing, or a year is not a number.
     """
-    if not path.is_file():
-        return np.zeros(0, dtype=np.int64), {}
-    text = DelimitedText.open(path, "\t", [_ITEM_HEADING])
+    text = DelimitedText.of(path, content, "\t", [_ITEM_HEADING])
     known = {heading: feature for heading, feature in _readable_headings().items() if heading in text.headings}
     movies: dict[str, dict[str, Any]] = {}
     for where, (item, *values) in text.rows([_ITEM_HEADING, *known]):

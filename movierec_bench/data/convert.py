@@ -12,7 +12,7 @@ import pandas as pd
 
 from movierec_bench.data import movielens
 from movierec_bench.data.atomic import MANIFEST, check_target, write_atomic
-from movierec_bench.data.atomic_format import CANDIDATES, PARTS, read_items
+from movierec_bench.data.atomic_format import CANDIDATES, PARTS, parse_items, read_items
 from movierec_bench.data.candidate_lists import listed_candidates, read_candidates
 from movierec_bench.data.competition import ML100K, is_competition, ml100k_folder, read_competition, read_ml100k
 from movierec_bench.data.delimited import problem, read_bytes
@@ -265,9 +265,9 @@ def _kept(log: Log, wishes: _Wishes) -> tuple[np.ndarray, dict[str, int]]:
         gone = (len(before) - len(after), len(before.users) - len(after.users), len(before.items) - len(after.items))
         counts.update(zip(_DROPPED_BY_THRESHOLDS, gone))
     if not kept.any():
-        found = "leave no row at all" if wishes.thresholds else "hold no row"
-        asked = ", ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in wishes.thresholds.items())
-        raise problem(f"the thresholds ({asked})", found, "some rows that pass", "lower them")
+        asked = " and ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in wishes.thresholds.items())
+        step = "lower it" if len(wishes.thresholds) == 1 else "lower them"
+        raise problem(asked or "the data", "no row passes", "some rows that pass", step)
     return kept, counts
 
 
@@ -301,6 +301,7 @@ def _sizes(log: Log, movies: pd.DataFrame) -> dict[str, int]:
 def _read_any(path: Path, wishes: _Wishes) -> _Read:
     """The rows of a file, a folder or an archive that is no competition's."""
     with_rating = wishes.min_rating is not None
+    listed, known = _NOTHING_LISTED
     if not path.exists():
         expected = "a folder with train_ratings.csv or of another known format, or a file of rows"
         raise problem(str(path), "does not exist", expected, "correct --data, or --train, --valid and --test")
@@ -314,21 +315,27 @@ def _read_any(path: Path, wishes: _Wishes) -> _Read:
         if path.is_dir():
             return _read_any(_inter_file(path), wishes)
         name = files.the_only_data()
-        read, (listed, known) = read_log(name, files.read(name), wishes.columns, with_rating), _NOTHING_LISTED
+        read = read_log(name, files.read(name), wishes.columns, with_rating)
+        items = _item_file(name)
+        beside = None if items is None else files.find(items)
+        if beside is not None:
+            listed, known = parse_items(Path(beside), files.read(beside), encoded=False)
     else:
         read = read_log(path.name, read_bytes(path), wishes.columns, with_rating)
-        listed, known = _listed_beside(path)
+        items = _item_file(path.name)
+        if items is not None:
+            listed, known = read_items(path.with_name(items), encoded=False)
     return _Read(read.log, read.kind, read.columns, read.counts, listed, known)
 
 
-def _listed_beside(path: Path) -> tuple[np.ndarray, Mapping[str, Mapping[Any, Any]]]:
-    """The movies of the ``.item`` file that belongs to an ``.inter`` file, if it is one and there is one."""
-    stem = path.name.removesuffix(".inter")
-    if stem == path.name:
-        return _NOTHING_LISTED
+def _item_file(name: str) -> Optional[str]:
+    """What the ``.item`` file is called that belongs to an ``.inter`` file; None for a file of another kind."""
+    stem = name.removesuffix(".inter")
+    if stem == name:
+        return None
     for part in PARTS:
         stem = stem.removesuffix(f".{part}")
-    return read_items(path.with_name(f"{stem}.item"), encoded=False)
+    return f"{stem}.item"
 
 
 def _inter_file(folder: Path) -> Path:

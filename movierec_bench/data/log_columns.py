@@ -206,16 +206,14 @@ def find_columns(headings: Sequence[str], given: Mapping[str, str], where: str) 
     Raises:
         DataError: no column, or more than one, can be the users' or the items'; or a given name is not there.
     """
-    expected = (
-        "columns such as user, item, time" if not given else f"the columns {', '.join(filter(None, given.values()))}"
-    )
     advice = "name them: --columns user=NAME,item=NAME,time=NAME"
     found: dict[str, str] = {}
     for role in ROLES:
         if role in given:
             if given[role] and given[role] not in headings:
                 there = f"no column is called {given[role]!r}; the line names {', '.join(headings)}"
-                raise problem(where, there, expected, "correct --columns")
+                wanted = f"the columns {', '.join(filter(None, given.values()))}"
+                raise problem(where, there, wanted, "correct --columns")
             found[role] = given[role]
             continue
         usual = [heading for heading in headings if _plain(heading) in _USUAL_NAMES[role].split()]
@@ -225,11 +223,11 @@ def find_columns(headings: Sequence[str], given: Mapping[str, str], where: str) 
             found[role] = usual[0]
         elif role in (USER, ITEM):
             there = f"no column has a usual name of the {role}; the line names {shown(', '.join(headings))}"
-            raise problem(where, there, expected, advice)
+            raise problem(where, there, "columns such as user, item, time", advice)
     used = {role: heading for role, heading in found.items() if heading}
     for heading in used.values():
         if headings.count(heading) > 1:
-            raise problem(where, f"column {heading} stands there twice", expected, "rename or remove one of them")
+            raise problem(where, f"column {heading} stands there twice", "it once", "rename or remove one of them")
     return used
 
 

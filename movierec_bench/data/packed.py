@@ -13,7 +13,7 @@ from movierec_bench.data.delimited import check_unpacked, problem, read_bytes, t
 from movierec_bench.errors import DataError
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data", ".inter")  # of files that hold rows
-_ZIP_MAGIC = b"PK\x03\x04"
+_ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")  # of an archive, and of one that holds no file
 _NO_DATA = ("__MACOSX", ".")  # what a Mac packs beside
 
 
@@ -87,7 +87,7 @@ def is_zip(path: Path) -> bool:
     """Whether a file begins as a zip archive does. Raises DataError if it cannot be read."""
     try:
         with path.open("rb") as file:
-            return file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
+            return file.read(len(_ZIP_MAGICS[0])) in _ZIP_MAGICS
     except OSError as error:
         raise problem(str(path), f"cannot be read ({error.strerror})", "a readable file", "check it") from error
 

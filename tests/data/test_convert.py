@@ -116,6 +116,32 @@ def test_a_zip_of_one_file_and_of_a_release(tmp_path: Path) -> None:
     assert release.movies[GENRE].tolist() == [("Drama",), ("Action", "Drama")]
 
 
+def test_a_zip_of_a_recbole_folder_has_its_movies(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "shop.inter").write_text(
+        "timestamp:float\titem_id:token\tuser_id:token\n1230782529\tm1\tu1\n1230782530\tm2\tu1\n"
+    )
+    (tmp_path / "shop" / "shop.item").write_text(
+        "class:token_seq\titem_id:token\tmovie_title:token_seq\nDrama Comedy\tm1\tHeat\n\tm2\tAmélie\n",
+        encoding="utf-8",
+    )
+    with zipfile.ZipFile(tmp_path / "shop.zip", "w") as archive:
+        for path in (tmp_path / "shop").iterdir():
+            archive.write(path, f"download/{path.name}")
+    folder = convert(data=tmp_path / "shop", out=tmp_path / "of_folder")
+    packed = convert(data=tmp_path / "shop.zip", out=tmp_path / "of_zip")
+    movies = read_atomic(packed).movies
+    assert movies[TITLE].tolist() == ["Heat", "Amélie"] and movies[GENRE].tolist() == [("Comedy", "Drama"), ()]
+    assert (packed / "shop.item").read_bytes() == (folder / "shop.item").read_bytes()
+    assert (packed / "shop.inter").read_bytes() == (folder / "shop.inter").read_bytes()
+
+
+def test_an_empty_zip_is_told(tmp_path: Path) -> None:
+    zipfile.ZipFile(tmp_path / "empty.zip", "w").close()
+    with pytest.raises(DataError, match=r"empty\.zip: holds no file; expected one file of rows"):
+        convert(data=tmp_path / "empty.zip", out=tmp_path / "out")
+
+
 def test_movielens_releases(tmp_path: Path) -> None:
     folder = tmp_path / "ml"
     folder.mkdir()
@@ -257,7 +283,19 @@ def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
         ("user,item,date\n1,2,2009-01-01\n1,3,1930-01-01\n", {}, DataError, "line 3: .*in the year 1930"),
         ("user,item,rating\n1,2,5\n1,3,good\n", {"min_rating": 3}, DataError, "line 3: rating 'good' is not a number"),
         ("user,item\n1,2\n", {"min_rating": 3}, DataError, "no column of ratings is known"),
-        ("user,item,rating\n1,2,1\n", {"min_rating": 3}, DataError, "thresholds .--min-rating 3.: leave no row at all"),
+        ("user,item,rating\n1,2,1\n", {"min_rating": 3}, DataError, "--min-rating 3: no row passes; .*; lower it"),
+        (
+            "user,item\n1,2\n",
+            {"min_rows": 3, "min_item_rows": 2},
+            DataError,
+            "--min-rows 3 and --min-item-rows 2: no row",
+        ),
+        (
+            "who,what\n1,2\n",
+            {"columns": "user=who"},
+            DataError,
+            "of the item.*; expected columns such as user, item, time;",
+        ),
         ("user,item\n1,2\n", {"min_rows": 0}, ConfigError, "--min-rows is 0; expected at least 1"),
         ("user,item\n1,2\n", {"columns": "who=user"}, ConfigError, "--columns names 'who'; expected user, item, time"),
         ("user,item\n1,2\n", {"columns": "user"}, ConfigError, "holds 'user'; expected role=name"),
