@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from movierec_bench.commands.from_function import command_from
-from movierec_bench.commands.terminal import say, say_next
+from movierec_bench.commands.terminal import flags_of_data, say, say_next
 from movierec_bench.data.convert import convert
 from movierec_bench.schema import ITEM, ITEM_FEATURES, NO_TIMES, RATING, TIME, TITLE, USER, YEAR
 
@@ -30,7 +30,7 @@ def _show(folder: Path) -> None:
         lacking = ", ".join(name for what, name in _WITHOUT.items() if what in nothing)
         say(f"  no movie has any of: {lacking}; models that need them will be skipped")
     protocol = "given" if manifest.get("parts") else "random" if manifest.get("times") == NO_TIMES else None
-    say_next("run", models="fast", protocol=protocol, **_where(folder))
+    say_next("run", models="fast", protocol=protocol, **flags_of_data(folder))
 
 
 def _how_it_was_read(found: Mapping[str, Any]) -> list[str]:
@@ -43,13 +43,6 @@ def _how_it_was_read(found: Mapping[str, Any]) -> list[str]:
     if RATING in columns and "min_rating" not in found.get("thresholds", {}):
         lines.append("every row counts, whatever its rating; --min-rating 4 would drop the lower ones")
     return lines
-
-
-def _where(folder: Path) -> dict[str, Optional[str]]:
-    """The flags by which `run` finds this data set, where it would not find it without."""
-    several = sum((path / f"{path.name}.inter").is_file() for path in folder.parent.iterdir()) > 1
-    elsewhere = folder.parent != Path("atomic_data")
-    return {"dataset": folder.name if several else None, "atomic": str(folder.parent) if elsewhere else None}
 
 
 command = command_from(convert, _show)

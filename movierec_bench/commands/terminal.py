@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Optional
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -26,6 +27,13 @@ def say_next(command: str, *given: Any, **flags: Any) -> None:
     words = "".join(f" {shlex.quote(str(word))}" for word in given)
     head = f"python -m movierec_bench {command}"
     say(f"next: {head}{words}{line.removeprefix(head)}")
+
+
+def flags_of_data(folder: Path) -> dict[str, Optional[str]]:
+    """The flags of `say_next` by which a command finds a converted data set, where it would not find it without."""
+    several = sum((path / f"{path.name}.inter").is_file() for path in folder.parent.iterdir()) > 1
+    elsewhere = folder.parent != Path("atomic_data")
+    return {"dataset": folder.name if several else None, "atomic": str(folder.parent) if elsewhere else None}
 
 
 def show_table(table: RenderableType) -> None:

@@ -10,10 +10,10 @@ from movierec_bench.tuning.tuned import Tuned
 
 def _show(tuned: Tuned) -> int:
     show_table(tuned.to_rich())
-    if len(tuned.failed) < len(tuned.models):
-        say(f"next: {tuned.command}")
     if tuned.tracking is not None:
         say(tuned.tracking)
+    if len(tuned.failed) < len(tuned.models):
+        say(f"next: {tuned.command}")
     return 1 if tuned.failed else 0
 
 

@@ -42,6 +42,7 @@ class ScoreResult:
         ci_low, ci_high: its 95 % bootstrap interval over users; None without answers.
         answer_users: users with answers; None without answers.
         missing_users: users with answers and no row in the submission, who score 0; None without answers.
+        answers: the file of answers; None without.
     """
 
     submission: str
@@ -53,6 +54,7 @@ class ScoreResult:
     ci_high: Optional[float] = None
     answer_users: Optional[int] = None
     missing_users: Optional[int] = None
+    answers: Optional[str] = None
 
     def _repr_html_(self) -> str:
         return text_html(self.describe())
@@ -195,4 +197,5 @@ def _scored(result: ScoreResult, rows: pd.DataFrame, answers: Path, seed: int) -
         ci_high=high,
         answer_users=len(recall),
         missing_users=int((~recall.index.isin(rows[USER])).sum()),
+        answers=str(answers),
     )

@@ -39,12 +39,14 @@ class Eda:
         folder: holds ``index.html``, and for each picture its ``NAME.png`` and ``NAME.csv``.
         pictures: their names, in the page's order.
         run: the run whose models judged the users; None without one.
+        data: the data set's folder.
         tracking: one line that says where MLflow has them, or why not; None where there was nothing to do.
     """
 
     folder: Path
     pictures: tuple[str, ...]
     run: Optional[Path]
+    data: Path
     tracking: Optional[str] = None
 
     @property
@@ -104,7 +106,8 @@ def eda(
     _check_target(folder)
     names = [name.strip() for name in judges.split(",")] if isinstance(judges, str) else judges
     page = build_page(data, _judgement(data, judged_by, names, bad_below, good_from), pause)
-    made = Eda(folder.path, tuple(figure.name for figure in page.figures()), judged_by.path if judged_by else None)
+    names_drawn = tuple(figure.name for figure in page.figures())
+    made = Eda(folder.path, names_drawn, judged_by.path if judged_by else None, data.folder)
     if judged_by is None or PicturesFolder.beside(judged_by, data.name).path != folder.path.resolve():
         _write(folder, data, page, quiet)
         return made
