@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Optional
@@ -54,7 +54,7 @@ class ScoreResult:
     ci_high: Optional[float] = None
     answer_users: Optional[int] = None
     missing_users: Optional[int] = None
-    answers: Optional[str] = None
+    answers: Optional[str] = field(default=None, compare=False)  # its name is no part of what was found out
 
     def _repr_html_(self) -> str:
         return text_html(self.describe())

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.submission_lines import replace_line, valid_lines, write_lines
 
 from movierec_bench.data.atomic import AtomicData, read_atomic, write_atomic
 from movierec_bench.data.convert import convert
@@ -139,20 +140,6 @@ def data(tmp_path: Path) -> AtomicData:
     return read_atomic(write_atomic(competition, tmp_path / "atomic_data", "tiny"))
 
 
-def _lines() -> list[str]:
-    given_to = {7: range(110, 120), 11: range(120, 130), 40: range(109, 119)}
-    return ["user,item", *(f"{user},{item}" for user, items in given_to.items() for item in items)]
-
-
-def _write(path: Path, lines: list[str], end: str = "\n") -> Path:
-    path.write_bytes("".join(line + end for line in lines).encode())
-    return path
-
-
-def _replace(line: int, text: str) -> Callable[[list[str]], list[str]]:
-    return lambda lines: [*lines[: line - 1], text, *lines[line:]]
-
-
 def _insert(line: int, text: str) -> Callable[[list[str]], list[str]]:
     return lambda lines: [*lines[: line - 1], text, *lines[line - 1 :]]
 
@@ -163,7 +150,7 @@ def _drop(first: int, last: int) -> Callable[[list[str]], list[str]]:
 
 FAULTS = {
     "columns swapped": (
-        _replace(1, "item,user"),
+        replace_line(1, "item,user"),
         "line 1: the columns are 'item,user'; expected 'user,item'",
     ),
     "an index column": (
@@ -173,15 +160,15 @@ FAULTS = {
     "no header": (_drop(1, 1), "line 1"),
     "a semicolon": (lambda lines: [line.replace(",", ";") for line in lines], "line 1.*semicolon"),
     "a tab": (lambda lines: [line.replace(",", "\t") for line in lines], "line 1.*tab"),
-    "a wrong heading": (_replace(1, "user,movie"), "line 1.*item"),
+    "a wrong heading": (replace_line(1, "user,movie"), "line 1.*item"),
     "no rows": (lambda lines: lines[:1], "no rows"),
     "an empty file": (lambda lines: [], "is empty"),
-    "a word for a movie": (_replace(5, "7,Heat"), "line 5: item 'Heat'"),
-    "a float for a movie": (_replace(5, "7,113.0"), "line 5: item '113.0'"),
-    "no movie": (_replace(5, "7,"), "line 5: item is missing"),
-    "a third field": (_replace(5, "7,113,1"), "line 5"),
-    "one field": (_replace(5, "7"), "line 5"),
-    "a movie twice": (_replace(5, "7,110"), "line 5: movie 110 is given to user 7 again; expected different"),
+    "a word for a movie": (replace_line(5, "7,Heat"), "line 5: item 'Heat'"),
+    "a float for a movie": (replace_line(5, "7,113.0"), "line 5: item '113.0'"),
+    "no movie": (replace_line(5, "7,"), "line 5: item is missing"),
+    "a third field": (replace_line(5, "7,113,1"), "line 5"),
+    "one field": (replace_line(5, "7"), "line 5"),
+    "a movie twice": (replace_line(5, "7,110"), "line 5: movie 110 is given to user 7 again; expected different"),
     "eleven movies": (_insert(12, "7,120"), "line 2: user 7 has 11 rows; expected exactly 10"),
     "nine movies": (_drop(13, 13), "line 12: user 11 has 9 rows; expected exactly 10; complete"),
     "two short users": (lambda lines: _drop(20, 23)(lines), r"line 12: user 11 has 8 rows \(the first of 2"),
@@ -196,14 +183,14 @@ FAULTS_AGAINST_DATA = {
         "user 11 has none; expected 10 rows for every user of the ratings file",
     ),
     "an unknown movie": (
-        _replace(5, "7,99"),
+        replace_line(5, "7,99"),
         "line 5: movie 99 is not in the data set; expected one of its 30",
     ),
     "an unknown user": (
         lambda lines: lines + [f"41,{item}" for item in range(100, 110)],
         r"line 32: user 41 is not in the data set \(the first of 10 such rows\); expected one of its 3 users",
     ),
-    "a seen movie": (_replace(5, "7,104"), "line 5: user 7 has already seen movie 104; expected a movie"),
+    "a seen movie": (replace_line(5, "7,104"), "line 5: user 7 has already seen movie 104; expected a movie"),
 }
 
 
@@ -216,7 +203,7 @@ def _refused(path: Path, dataset: Optional[str] = None, atomic: Optional[Path] =
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_named_with_its_line(tmp_path: Path, fault: str) -> None:
     damage, message = FAULTS[fault]
-    told = _refused(_write(tmp_path / "sub.csv", damage(_lines())))
+    told = _refused(write_lines(tmp_path / "sub.csv", damage(valid_lines())))
     assert re.search(message, told), told
     assert "sub.csv" in told and "expected" in told
 
@@ -224,28 +211,28 @@ def test_a_fault_is_named_with_its_line(tmp_path: Path, fault: str) -> None:
 @pytest.mark.parametrize("fault", FAULTS_AGAINST_DATA)
 def test_a_fault_that_needs_the_data_set_is_named_with_its_line(tmp_path: Path, data: AtomicData, fault: str) -> None:
     damage, message = FAULTS_AGAINST_DATA[fault]
-    path = _write(tmp_path / "sub.csv", damage(_lines()))
+    path = write_lines(tmp_path / "sub.csv", damage(valid_lines()))
     told = _refused(path, "tiny", data.folder.parent)
     assert re.search(message, told), told
     assert score(path).recall is None  # its form alone is right
 
 
 def test_every_kind_of_problem_is_told_at_once(tmp_path: Path, data: AtomicData) -> None:
-    lines = _replace(5, "7,104")(_lines())
-    lines = _replace(3, "7,110")(_replace(24, "40,99")(lines))
-    told = _refused(_write(tmp_path / "sub.csv", lines), "tiny", data.folder.parent).splitlines()
+    lines = replace_line(5, "7,104")(valid_lines())
+    lines = replace_line(3, "7,110")(replace_line(24, "40,99")(lines))
+    told = _refused(write_lines(tmp_path / "sub.csv", lines), "tiny", data.folder.parent).splitlines()
     assert [re.search(r"line \d+", line).group() for line in told] == ["line 3", "line 24", "line 5"]  # type: ignore[union-attr]
 
 
 def test_empty_lines_do_not_shift_the_line_in_a_message(tmp_path: Path) -> None:
-    lines = _insert(3, "")(_replace(5, "7,110")(_lines()))
-    assert "line 6: movie 110" in _refused(_write(tmp_path / "sub.csv", lines))
+    lines = _insert(3, "")(replace_line(5, "7,110")(valid_lines()))
+    assert "line 6: movie 110" in _refused(write_lines(tmp_path / "sub.csv", lines))
 
 
 @pytest.mark.parametrize("prefix", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_a_valid_file_passes_whatever_wrote_it(tmp_path: Path, data: AtomicData, prefix: bytes, end: str) -> None:
-    path = _write(tmp_path / "sub.csv", _lines(), end)
+    path = write_lines(tmp_path / "sub.csv", valid_lines(), end)
     path.write_bytes(prefix + path.read_bytes())
     result = score(path, dataset="tiny", atomic=str(data.folder.parent))
     assert (result.users, result.rows, result.unchecked, result.recall) == (3, 30, (), None)
@@ -253,7 +240,7 @@ def test_a_valid_file_passes_whatever_wrote_it(tmp_path: Path, data: AtomicData,
 
 
 def test_what_could_not_be_checked_is_said(tmp_path: Path) -> None:
-    result = score(_write(tmp_path / "sub.csv", _lines()))
+    result = score(write_lines(tmp_path / "sub.csv", valid_lines()))
     assert result.unchecked == ("known users and movies", "a row for every user", "seen movies")
     assert "not checked without --dataset: known users and movies" in result.describe()
 
@@ -262,77 +249,6 @@ def test_a_submission_in_memory_is_checked_by_the_same_rules() -> None:
     rows = pd.DataFrame({USER: [7, 7, 11], ITEM: [110, 110, 125]})
     with pytest.raises(DataError, match="submission line 3: movie 110 is given to user 7 again"):
         validate_submission(rows, INTERACTIONS, VOCABULARY, k=1)
-
-
-# Scores, by hand: user 7 has 3 answers of which 2 are given; user 11 has 12 of which 10 are given, and ten
-# is all anybody could give; user 40 has 2, none given; user 50 is not in the submission.
-ANSWERS = {7: [110, 119, 105], 11: range(118, 130), 40: [101, 102]}
-
-
-def _answers(path: Path, answers: dict[int, list[int]]) -> Path:
-    return _write(path, ["user,item", *(f"{u},{item}" for u, items in answers.items() for item in items)])
-
-
-def test_recall_is_the_competitions(tmp_path: Path) -> None:
-    result = score(_write(tmp_path / "sub.csv", _lines()), _answers(tmp_path / "answers.csv", ANSWERS))
-    assert result.recall == pytest.approx((2 / 3 + 10 / 10 + 0) / 3)
-    assert result.ci_low <= result.recall <= result.ci_high
-    assert (result.answer_users, result.missing_users) == (3, 0)
-    assert "recall@10 0.5556 (95 % interval" in result.describe()
-
-
-def test_a_user_with_answers_but_no_row_scores_zero_and_is_counted(tmp_path: Path) -> None:
-    answers = _answers(tmp_path / "answers.csv", {**ANSWERS, 50: [101]})
-    result = score(_write(tmp_path / "sub.csv", _lines()), answers)
-    assert result.recall == pytest.approx((2 / 3 + 1 + 0 + 0) / 4)
-    assert (result.answer_users, result.missing_users) == (4, 1)
-
-
-def test_answers_may_have_more_columns_repeats_and_any_order(tmp_path: Path) -> None:
-    submission = _write(tmp_path / "sub.csv", _lines())
-    rows = [(user, item) for user, items in ANSWERS.items() for item in items]
-    lines = ["time,item,user", *(f"12,{item},{user}" for user, item in [*rows[::-1], rows[0]])]
-    result = score(submission, _write(tmp_path / "answers.csv", lines))
-    assert result == score(submission, _answers(tmp_path / "plain.csv", ANSWERS))
-
-
-def test_with_answers_the_users_may_come_in_any_order(tmp_path: Path) -> None:
-    answers = _answers(tmp_path / "answers.csv", ANSWERS)
-    lines = _lines()
-    shuffled = _write(tmp_path / "sub.csv", [lines[0], *np.random.default_rng(0).permutation(lines[1:])])
-    assert score(shuffled, answers).recall == pytest.approx(5 / 9)
-    with pytest.raises(DataError, match="ascending order"):
-        score(shuffled)
-
-
-def test_an_invalid_submission_is_not_scored(tmp_path: Path) -> None:
-    path = _write(tmp_path / "sub.csv", _replace(5, "7,110")(_lines()))
-    with pytest.raises(DataError, match="line 5"):
-        score(path, _answers(tmp_path / "answers.csv", ANSWERS))
-
-
-@pytest.mark.parametrize(
-    ("answers", "message"),
-    [
-        (["user,item", "99,110"], "none of its 1 users is in .*sub.csv; expected answers for users"),
-        (["user,movie", "7,110"], "answers.csv line 1.*item"),
-        (["user,item"], "answers.csv.*no rows"),
-        (["user,item", "7,x"], "answers.csv line 2: item 'x'"),
-    ],
-)
-def test_faulty_answers_are_named(tmp_path: Path, answers: list[str], message: str) -> None:
-    submission = _write(tmp_path / "sub.csv", _lines())
-    with pytest.raises(DataError, match=message):
-        score(submission, _write(tmp_path / "answers.csv", answers))
-
-
-@pytest.mark.parametrize("missing", ["submission", "answers", "dataset"])
-def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
-    there = _write(tmp_path / "sub.csv", _lines())
-    paths = {"submission": there, "answers": None, "dataset": None, missing: tmp_path / "gone"}
-    paths["dataset"] = "gone" if missing == "dataset" else None
-    with pytest.raises(DataError, match="gone"):
-        score(**paths, atomic=str(tmp_path))
 
 
 # submit: a run folder on disk, as a run leaves it.

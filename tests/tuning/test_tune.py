@@ -6,27 +6,22 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Callable
+from typing import Any
 
 import pandas as pd
 import psutil
 import pytest
 from support.mix_runs import write_run
-from support.planted import planted_competition
 from support.ray_processes import write_sitecustomize
+from support.searches import BPR, ended, go, make, records, wait_for, words_of
 
 import movierec_bench.models
-from movierec_bench.data.atomic import write_atomic
 from movierec_bench.errors import ConfigError, DataError
 from movierec_bench.execution.ray_cluster import connected
 from movierec_bench.execution.run import run
 from movierec_bench.runs.folder import RunFolder
-from movierec_bench.runs.trials import Trial, TrialFolder, best_trial
-from movierec_bench.schema import EpochRecord
 from movierec_bench.settings.catalog import load_catalog
 from movierec_bench.settings.yaml_files import load_yaml
 from movierec_bench.tuning import tune as tuning
@@ -35,15 +30,6 @@ from movierec_bench.tuning.tuned import Tuned
 
 pytestmark = pytest.mark.xdist_group("ray")  # one process, so that one Ray serves all
 
-BPR = """\
-# BPR, small.
-catalog: {family: general, source: recbole, trainer: epochs, batches: interactions, history: none}
-epochs: 2
-embedding_size: 8             # int >= 1, length of a vector
-learning_rate: 0.01           # float > 0
-train_neg_sample_args: {distribution: uniform, sample_num: 1, alpha: 1.0}
-"""
-BPR_SPACE = "learning_rate: {log_uniform: [0.001, 0.1]}\nembedding_size: {choice: [8, 16]}\n"
 FRAGILE = """\
 import os, signal, torch
 from movierec_bench.recbole_backend.model_contract import HistoryModel
@@ -84,27 +70,6 @@ def ray_with_a_fragile_model(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         del os.environ["PYTHONPATH"]
     else:
         os.environ["PYTHONPATH"] = before
-
-
-def make(folder: Path, **files: str) -> Path:
-    """The planted data set, and the user's own configurations: models__X and tune__X are the files models/X.yaml ..."""
-    write_atomic(planted_competition(), folder / "atomic_data", "planted")
-    for name, text in {"models__BPR": BPR, "tune__BPR": BPR_SPACE, **files}.items():
-        path = folder / "configs" / f"{name.replace('__', '/')}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return folder
-
-
-def go(folder: Path, models: str, **changes: Any) -> Tuned:
-    settings = {"atomic": folder / "atomic_data", "out": folder / "tuned", "configs": folder / "configs", "samples": 3}
-    return tune(models, **{**settings, "quiet": True, **changes})
-
-
-def records(folder: Path, model: str) -> dict[str, int]:
-    """Each stored trial's file, and when it was written."""
-    trials = folder / "tuned" / "planted" / "trials" / model / "records"
-    return {path.name: path.stat().st_mtime_ns for path in trials.glob("*.json")}
 
 
 @pytest.fixture(scope="module")
@@ -335,78 +300,7 @@ def test_killed_in_the_middle_it_goes_on_from_there(tmp_path: Path) -> None:
     assert {trial.state for trial in trials} <= {"done", "stopped"}
 
 
-def words_of(process: psutil.Process) -> str:
-    """Its command line; empty where it has ended meanwhile."""
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
-
-
-def ended(process: subprocess.Popen) -> bool:
-    assert process.poll() is None, "the command ended before its time"
-    return False
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 # -- on a cluster -------------------------------------------------------------------------------
-
-
-NODE = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "include_dashboard": False}
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A cluster of one machine, on 127.0.0.1 only; the test adds another."""
-    from ray._private import ray_constants
-    from ray.cluster_utils import Cluster
-
-    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)
-    nodes = Cluster(initialize_head=True, head_node_args=NODE)
-    yield nodes
-    nodes.shutdown()
-
-
-def test_a_machine_that_dies_costs_no_trial(tmp_path: Path, cluster: Any) -> None:
-    """The second machine joins when the search has begun, gets a trial, and dies."""
-    endless = "epochs: 1000000\nstopping_step: 1000000\neval_step: 1000000"  # unvalidated trials are not stopped early
-    make(tmp_path, models__BPR=BPR.replace("epochs: 2", endless))
-    command = [sys.executable, "-m", "movierec_bench", "tune", "--models", "BPR", "--samples", "2", "--budget", "15"]
-    process = subprocess.Popen(
-        [*command, "--configs", "configs", "--ray", cluster.address],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        wait_for(lambda: trains_on(cluster.head_node) or ended(process))
-        second = cluster.add_node(**NODE)
-        wait_for(lambda: trains_on(second) or ended(process))
-        raylet_of(second).kill()
-        _, log = process.communicate(timeout=200)
-    finally:
-        process.kill()
-    assert process.returncode == 0, log
-    assert "Traceback" not in log
-    table = pd.read_csv(tmp_path / "tuned" / "planted" / "trials" / "BPR" / "trials.csv")
-    assert table["trial"].tolist() == [0, 1, 2]
-    assert table["state"].tolist() == ["budget"] * 3
-
-
-def raylet_of(node: Any) -> psutil.Process:
-    return psutil.Process(node.all_processes["raylet"][0].process.pid)
-
-
-def trains_on(node: Any) -> bool:
-    return any("ImplicitFunc.train" in words_of(child) for child in raylet_of(node).children())
 
 
 def test_a_trial_that_no_machine_has_room_for_is_refused(tmp_path: Path) -> None:
@@ -416,71 +310,6 @@ def test_a_trial_that_no_machine_has_room_for_is_refused(tmp_path: Path) -> None
     make(tmp_path, models__BPR=BPR.replace("history: none", resources))
     with pytest.raises(ConfigError, match="asks for 64 CPU on one machine"):
         go(tmp_path, "BPR", ray=ray.get_runtime_context().gcs_address)
-
-
-# -- stopping early -----------------------------------------------------------------------------
-
-
-def scheduler_and(*numbers: int) -> tuple[Any, list[Any]]:
-    from movierec_bench.tuning.ray_tune import _Scheduler
-
-    scheduler = _Scheduler(most_epochs=100)
-    trials = [SimpleNamespace(trial_id=f"t{number}", config={"trial": {"number": number}}) for number in numbers]
-    for trial in trials:
-        scheduler.on_trial_add(None, trial)
-    return scheduler, trials
-
-
-def epochs(*recalls: float) -> tuple[EpochRecord, ...]:
-    return tuple(EpochRecord(number, 0.1, recall, 1.0) for number, recall in enumerate(recalls, start=1))
-
-
-def test_a_trial_behind_the_others_is_stopped_after_the_grace_epochs() -> None:
-    scheduler, (good, bad) = scheduler_and(1, 2)
-    for epoch in range(1, 6):
-        assert scheduler.on_trial_result(None, good, {"epoch": epoch, "recall": 0.2}) == "CONTINUE"
-    for epoch in range(1, 5):
-        assert scheduler.on_trial_result(None, bad, {"epoch": epoch, "recall": 0.1}) == "CONTINUE"
-    assert scheduler.on_trial_result(None, bad, {"epoch": 5, "recall": 0.1}) == "STOP"
-
-
-def test_the_default_and_a_trial_at_its_end_are_never_stopped() -> None:
-    scheduler, (good, default, last) = scheduler_and(1, 0, 2)
-    scheduler.on_trial_result(None, good, {"epoch": 5, "recall": 0.2})
-    assert scheduler.on_trial_result(None, default, {"epoch": 5, "recall": 0.1}) == "CONTINUE"
-    assert scheduler.on_trial_result(None, last, {"epoch": 5, "recall": 0.1, "end": {}}) == "CONTINUE"
-    assert scheduler.on_trial_result(None, good, {"epoch": 100, "recall": 0.2}) == "CONTINUE", "its own last epoch"
-
-
-def test_trials_of_an_earlier_call_still_count_for_stopping() -> None:
-    scheduler, (bad,) = scheduler_and(3)
-    scheduler.remember(Trial(1, "done", {}, "earlier", recall=0.2, epochs=epochs(0.2, 0.1, 0.1, 0.1, 0.1)))
-    assert scheduler.on_trial_result(None, bad, {"epoch": 5, "recall": 0.15}) == "STOP", "behind the best so far"
-
-
-# -- records ------------------------------------------------------------------------------------
-
-
-def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
-    folder = TrialFolder(tmp_path)
-    trial = Trial(
-        3, "failed", {"sizes": [600, 200], "rate": 1e-05}, "abc", seconds=1.5, error="E: x", epochs=epochs(float("nan"))
-    )
-    folder.write(trial)
-    (read,) = folder.read()
-    assert repr(read) == repr(trial), "by text, as NaN equals nothing"
-    assert "NaN" not in next(tmp_path.glob("records/*.json")).read_text()
-
-
-def test_the_lower_number_is_the_better_of_equals() -> None:
-    trials = [
-        Trial(number, "done", {}, str(number), recall=recall) for number, recall in ((2, 0.3), (1, 0.3), (0, 0.1))
-    ]
-    failed = Trial(3, "failed", {}, "3", recall=0.9)
-    found = best_trial([*trials, failed])
-    assert found is not None
-    assert found.number == 1
-    assert best_trial([failed]) is None
 
 
 # -- bad usage ----------------------------------------------------------------------------------
