@@ -6,10 +6,10 @@ import logging
 import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from movierec_bench.data.atomic import read_atomic
 from movierec_bench.data.log_split import check_protocol
@@ -44,10 +44,13 @@ from movierec_bench.runs.opening import find_dataset, only_run, open_run
 from movierec_bench.runs.records import FAILED, SKIPPED
 from movierec_bench.runs.seeds import split_run
 from movierec_bench.schema import EpochRecord, PathLike
-from movierec_bench.settings.catalog import load_catalog, select
+from movierec_bench.settings.catalog import ModelEntry, load_catalog, select
 from movierec_bench.settings.protocol import Protocol, protocol_of
 from movierec_bench.settings.recbole_package import recbole_folder
 from movierec_bench.tracking.tracker import Tracking, open_tracking
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from movierec_bench.ranking.candidate_filters import Filters
 
 logger = logging.getLogger(__name__)
 
@@ -142,12 +145,29 @@ def run(  # noqa: D417  `recorded` hands over the command
     check_positive("--seeds", seeds)
     check_positive("--split-seeds", split_seeds)
     check_seed(seed, seeds)
-    several = workers if ray is None and workers is not None and workers > 1 else None
-    memory_share = None if several is None else free_bytes() // several
     rules = protocol_of(configs, protocol)
     _check_drawn(rules, split_seeds)
     folder = find_dataset(atomic, dataset)
     run_folder = RunFolder(Path(out) / folder.name)
+    asked = _Asked(
+        entries=entries,
+        dataset=folder,
+        seeds=range(seed, seed + seeds),
+        filters=filters,
+        only_users=only_users,
+        budget=budget,
+        timeout=timeout,
+        refit=not no_refit,
+        keep_models=keep_models,
+        fresh=fresh,
+        device=device,
+        workers=workers,
+        on_ray=ray is not None,
+        quiet=quiet,
+        tracking_uri=tracking_uri,
+        no_track=no_track,
+        command=command,
+    )
     now = time.time()
     with connected(ray) if ray is not None else nullcontext():
         boards = []
@@ -157,47 +177,45 @@ def run(  # noqa: D417  `recorded` hands over the command
             if split_seeds > 1:
                 logger.info("split %d of %d, seed %d, in %s", number + 1, split_seeds, own_rules.seed, here.path)
             with only_run(here):
-                data = read_atomic(folder)
-                check_protocol(data, own_rules)
-                if not no_refit:
-                    check_unseen(data.interactions, data.vocabulary)
-                group = None if only_users is None else read_group(str(only_users), data.vocabulary)
-                manifest = open_run(here, data, own_rules, seed, fresh, command)
-                del data  # the models' processes read their own
-                lacking = manifest.lacking.split(",")
-                filters.check_data(lacking, folder.name, "leave the filter out")
-                jobs = [
-                    make_job(
-                        entry.without(lacking),
-                        here,
-                        folder,
-                        manifest,
-                        test_fit=rules.test_fit,
-                        seed=own_seed,
-                        budget=budget,
-                        filters=str(filters),
-                        refit=not no_refit,
-                        keep_model=keep_models,
-                        device=device,
-                        ends_at=ends_at,
-                        only=group,
-                        further_seed=own_seed != seed,
-                        memory_share=memory_share,
-                    )
-                    for own_seed in range(seed, seed + seeds)
-                    for entry in entries
-                ]
-                with open_tracking(here, tracking_uri, no_track) as tracking:
-                    due = [job for job in jobs if is_due(job)]
-                    due = due if ends_at is None else in_turn(due, workers or 1)
-                    for job in jobs:
-                        discard_staged(job)
-                    runner = _runner(workers, timeout, ends_at, on_ray=ray is not None)
-                    failed = _run_jobs(here, due, runner, quiet, tracking)
-                    board = build_board(here)
-                    _write_board(board, here)
-            boards.append(replace(board, tracking=tracking.line, not_replaced=failed))
+                boards.append(_run_split(asked, here, own_rules, ends_at))
     return boards[0] if split_seeds == 1 else _over_splits(run_folder, boards)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked for, the same in every split; each as `run` takes it unless it says otherwise.
+
+    Attributes:
+        entries: the catalogued models.
+        dataset: the data set's folder.
+        seeds: of everything random in the models; the first is the run's own.
+        refit: whether to train on every row and submit.
+        on_ray: whether to train on the Ray cluster that is connected.
+    """
+
+    entries: Sequence[ModelEntry]
+    dataset: Path
+    seeds: range
+    filters: Filters
+    only_users: Optional[str]
+    budget: Optional[float]
+    timeout: Optional[float]
+    refit: bool
+    keep_models: bool
+    fresh: bool
+    device: Optional[str]
+    workers: Optional[int]
+    on_ray: bool
+    quiet: bool
+    tracking_uri: Optional[str]
+    no_track: bool
+    command: str
+
+    @property
+    def memory_share(self) -> Optional[int]:
+        """Bytes that each of several models may take that run at once on this machine; None: all there is."""
+        several = not self.on_ray and self.workers is not None and self.workers > 1
+        return free_bytes() // self.workers if several and self.workers else None
 
 
 # -- splits -----------------------------------------------------------------------------------
@@ -241,6 +259,67 @@ def _over_splits(run_folder: RunFolder, boards: Sequence[Board]) -> Board:
 # -- running ----------------------------------------------------------------------------------
 
 
+def _run_split(asked: _Asked, run_folder: RunFolder, rules: Protocol, ends_at: Optional[float]) -> Board:
+    """The board of one split's run, whose folder the caller holds, after all that was due in it.
+
+    Args:
+        asked: what is asked for.
+        run_folder: the run of this split.
+        rules: the protocol, with this split's seed.
+        ends_at: when it is to end, seconds since 1970; None: no limit.
+    """
+    jobs = _jobs(asked, run_folder, rules, ends_at)
+    with open_tracking(run_folder, asked.tracking_uri, asked.no_track) as tracking:
+        due = [job for job in jobs if is_due(job)]
+        due = due if ends_at is None else in_turn(due, asked.workers or 1)
+        for job in jobs:
+            discard_staged(job)
+        runner = _runner(asked.workers, asked.timeout, ends_at, asked.on_ray)
+        try:
+            failed = _run_jobs(run_folder, due, runner, asked.quiet, tracking)
+        finally:
+            for job in due:
+                discard_unfinished(job)
+        board = build_board(run_folder)
+        _write_board(board, run_folder)
+    return replace(board, tracking=tracking.line, not_replaced=failed)
+
+
+def _jobs(asked: _Asked, run_folder: RunFolder, rules: Protocol, ends_at: Optional[float]) -> list[Job]:
+    """A job for each model and seed, in a run that has been opened with data that were checked."""
+    data = read_atomic(asked.dataset)
+    check_protocol(data, rules)
+    if asked.refit:
+        check_unseen(data.interactions, data.vocabulary)
+    group = None if asked.only_users is None else read_group(str(asked.only_users), data.vocabulary)
+    manifest = open_run(run_folder, data, rules, asked.seeds[0], asked.fresh, asked.command)
+    del data  # the models' processes read their own
+    lacking = manifest.lacking.split(",")
+    asked.filters.check_data(lacking, asked.dataset.name, "leave the filter out")
+    memory_share = asked.memory_share
+    return [
+        make_job(
+            entry.without(lacking),
+            run_folder,
+            asked.dataset,
+            manifest,
+            test_fit=rules.test_fit,
+            seed=seed,
+            budget=asked.budget,
+            filters=str(asked.filters),
+            refit=asked.refit,
+            keep_model=asked.keep_models,
+            device=asked.device,
+            ends_at=ends_at,
+            only=group,
+            further_seed=seed != asked.seeds[0],
+            memory_share=memory_share,
+        )
+        for seed in asked.seeds
+        for entry in asked.entries
+    ]
+
+
 def _run_jobs(
     run_folder: RunFolder, jobs: list[Job], runner: _Runner, quiet: bool, tracking: Tracking
 ) -> dict[str, str]:
@@ -257,43 +336,39 @@ def _run_jobs(
     redone = will_replace(jobs)
     if redone:
         logger.warning("%s", redone)
-    try:
-        with listener(len(jobs), quiet) as listening:
-            for job in jobs:
-                begin(job)
-                if job.entry.needs:
-                    status = record_end(job, status_of(job, SKIPPED, f"needs {job.entry.needs}"))
-                    listening.finished(status)
-                    tracking.finished(status.model)
-            with closing(runner(tasks)) as messages:
-                for task, message in messages:
-                    if isinstance(message, Placed):
-                        phases.pop(task.name, None)
-                        listening.phase(task.name, f"on node {message.node}")
-                    elif isinstance(message, Phase):
-                        phases[task.name] = message.name
-                        listening.phase(task.name, message.name)
-                    elif isinstance(message, EpochRecord):
-                        listening.epoch(task.name, message)
-                        if phases.get(task.name) == "fit":
-                            tracking.epoch(task.name, message)
-                    elif isinstance(message, DoesNotFit):
-                        too_large[task.name] = message.reason
-                    elif isinstance(message, NotStarted):
-                        without_turn.append(task.name)
-                    elif isinstance(message, Ended):
-                        if message.error is None and task.name in too_large:
-                            status = record_end(task.argument, status_of(task.argument, SKIPPED, too_large[task.name]))
-                        else:
-                            status = settle(task.argument, phases.get(task.name, "start"), message.error)
-                        if status.state == FAILED and task.argument.folder.finished():
-                            not_replaced[task.name] = str(status.error)
-                        listening.finished(status)
-                        tracking.finished(task.name)
-                        _write_board(build_board(run_folder), run_folder)
-    finally:
+    with listener(len(jobs), quiet) as listening:
         for job in jobs:
-            discard_unfinished(job)
+            begin(job)
+            if job.entry.needs:
+                status = record_end(job, status_of(job, SKIPPED, f"needs {job.entry.needs}"))
+                listening.finished(status)
+                tracking.finished(status.model)
+        with closing(runner(tasks)) as messages:
+            for task, message in messages:
+                if isinstance(message, Placed):
+                    phases.pop(task.name, None)
+                    listening.phase(task.name, f"on node {message.node}")
+                elif isinstance(message, Phase):
+                    phases[task.name] = message.name
+                    listening.phase(task.name, message.name)
+                elif isinstance(message, EpochRecord):
+                    listening.epoch(task.name, message)
+                    if phases.get(task.name) == "fit":
+                        tracking.epoch(task.name, message)
+                elif isinstance(message, DoesNotFit):
+                    too_large[task.name] = message.reason
+                elif isinstance(message, NotStarted):
+                    without_turn.append(task.name)
+                elif isinstance(message, Ended):
+                    if message.error is None and task.name in too_large:
+                        status = record_end(task.argument, status_of(task.argument, SKIPPED, too_large[task.name]))
+                    else:
+                        status = settle(task.argument, phases.get(task.name, "start"), message.error)
+                    if status.state == FAILED and task.argument.folder.finished():
+                        not_replaced[task.name] = str(status.error)
+                    listening.finished(status)
+                    tracking.finished(task.name)
+                    _write_board(build_board(run_folder), run_folder)
     if without_turn:
         logger.warning("--hours was over before %s; running again goes on from there", ", ".join(without_turn))
     return not_replaced

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from support.planted import planted_competition
+from support.signals import heed_signals
 
 from movierec_bench.data.atomic import write_atomic
 from movierec_bench.execution.scratch import scratch_folder, sweep_scratch
@@ -79,12 +80,6 @@ def command(place: Path, *arguments: str) -> subprocess.Popen[str]:
         text=True,
         preexec_fn=heed_signals,
     )
-
-
-def heed_signals() -> None:
-    """Whoever runs the tests may ignore signals, as nohup does; a command would, too."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def board(place: Path) -> pd.DataFrame:

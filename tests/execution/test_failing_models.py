@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
+from support.signals import heed_signals
 from support.small_runs import BPR_HEAD, CRASHING, atomic, go, small_configs
 
 from movierec_bench.runs.folder import RunFolder
@@ -98,7 +99,9 @@ def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
     configs = small_configs(tmp_path)
     (configs / "models" / "BPR.yaml").write_text(f"{BPR_HEAD}epochs: 100000\nstopping_step: 100000\n")
     command = [sys.executable, "-m", "movierec_bench", "run", "--models", "BPR", "--configs", str(configs)]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals
+    )
     assert process.stderr is not None
     while "epoch 2" not in process.stderr.readline():
         pass

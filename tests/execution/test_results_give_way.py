@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.finished_runs import atomic, bytes_of, go, killed_at, one_job, run_folder
+from support.signals import heed_signals
 
 from movierec_bench.execution.jobs import Job
 from movierec_bench.execution.model_process import Phase, bench_model
@@ -25,7 +26,11 @@ def command(folder: Path, *words: str) -> list[str]:
 def test_ctrl_c_right_after_a_mistyped_flag_loses_nothing(copied: Path) -> None:
     before = bytes_of(run_folder(copied).path)
     process = subprocess.Popen(
-        command(copied, "--models", "EASE,Pop,Random", "--seed", "7"), cwd=copied, stderr=subprocess.PIPE, text=True
+        command(copied, "--models", "EASE,Pop,Random", "--seed", "7"),
+        cwd=copied,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_signals,
     )
     assert process.stderr is not None
     lines = []
