@@ -123,7 +123,7 @@ class Breaker:
             raise OSError(_ERRNO[action], os.strerror(_ERRNO[action]), path or "injected")
 
     def _ask(self, what: str) -> None:
-        os.write(self._control, f"{what}\n".encode())
+        os.write(self._control, f"{what} {self._command}\n".encode())
 
     def _cut(self, path: Optional[str]) -> NoReturn:
         if path:

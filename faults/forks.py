@@ -110,13 +110,23 @@ def fork_command(
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         sys.argv = ["movierec_bench", *argv]
         prepare()
-        from movierec_bench import cli
-
-        _finish(_code_of(cli.main))
+        _finish(_code_of(_command))
+    except KeyboardInterrupt:
+        os._exit(130)
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(120)
+
+
+def _command() -> NoReturn:
+    """What ``movierec_bench.__main__`` does."""
+    from movierec_bench import cli
+
+    try:
+        cli.main()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 def _redirect(source: int, target: int) -> None:

@@ -188,7 +188,6 @@ class Supervised:
         """Do what a process of a command asks."""
         word, *rest = line.split(" ", 2)
         now = time.monotonic()
-        command = self._roles[points.CONDUCTOR]
         if word == points.ROLE:
             process, role = int(rest[0]), rest[1]
             self._roles[role] = process
@@ -198,9 +197,11 @@ class Supervised:
         elif word == breaking.KILL_ALL:
             kill_descendants()
         elif word == breaking.INTERRUPT_TWICE:
-            self._plans += [(now, -command, signal.SIGINT), (now + 0.15, -command, signal.SIGINT)]
+            group = -int(rest[0])
+            self._plans += [(now, group, signal.SIGINT), (now + 0.15, group, signal.SIGINT)]
         elif word == breaking.HANGS:
-            self._plans += [(now + _HANGING_SECONDS * (1 + again), -command, signal.SIGINT) for again in range(2)]
+            group = -int(rest[0])
+            self._plans += [(now + _HANGING_SECONDS * (1 + again), group, signal.SIGINT) for again in range(2)]
 
     def _plan(self, trouble: TimedSignal) -> None:
         number = signal.Signals[f"SIG{trouble.signal}"]
