@@ -25,6 +25,7 @@ from movierec_bench.tracking.entries import (
 )
 from movierec_bench.tracking.live import Training
 from movierec_bench.tracking.model_runs import RunParent
+from movierec_bench.tracking.store import open_store
 from movierec_bench.tracking.stored_runs import StoredRuns
 from movierec_bench.tracking.trial_runs import SearchParent
 
@@ -85,9 +86,7 @@ def upload(
     kept: list[str] = []
     unreadable: list[str] = []
     with _one_at_a_time(run), _store_errors(uri):
-        from mlflow import MlflowClient
-
-        client = MlflowClient(tracking_uri=uri)
+        client = open_store(uri)
         experiment_id = _experiment(client, manifest.dataset, _artifact_location(run, uri))
         for parent in _parents(run, manifest):
             try:
@@ -117,9 +116,7 @@ def send_training(run: RunFolder, uri: str, training: Collection[Training]) -> N
     """
     manifest = run.read_manifest()
     with _one_at_a_time(run), _store_errors(uri):
-        from mlflow import MlflowClient
-
-        client = MlflowClient(tracking_uri=uri)
+        client = open_store(uri)
         experiment_id = _experiment(client, manifest.dataset, _artifact_location(run, uri))
         stores: dict[Optional[str], StoredRuns] = {}
         for model in training:

@@ -1,0 +1,37 @@
+"""The client of an MLflow store, whose database is made whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+from movierec_bench.runs.files import made_once, sweep
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_SQLITE = "sqlite:///"
+
+
+def open_store(uri: str) -> MlflowClient:
+    """The client of the store at ``uri``, an MLflow tracking URI; an SQLite file that is not there yet is made.
+
+    MLflow makes the tables of a new database one after the other, and if it is killed meanwhile refuses the file for
+    good. So a new one is made beside its place, and takes it when it is complete.
+    """
+    from mlflow import MlflowClient
+
+    path = _missing_file(uri)
+    if path is not None:
+        sweep(path.parent)  # what a process that was killed had begun
+        with made_once(path) as begun:
+            MlflowClient(tracking_uri=f"{_SQLITE}{begun.as_posix()}").search_experiments(max_results=1)
+    return MlflowClient(tracking_uri=uri)
+
+
+def _missing_file(uri: str) -> Optional[Path]:
+    """The SQLite file of ``uri`` where it is not there; None for any other store."""
+    name = uri.removeprefix(_SQLITE).partition("?")[0]
+    if not uri.startswith(_SQLITE) or name in ("", ":memory:") or Path(name).exists():
+        return None
+    return Path(name)
