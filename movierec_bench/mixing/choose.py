@@ -24,6 +24,7 @@ from movierec_bench.mixing.routing import Routes, View, best_member, best_routes
 from movierec_bench.mixing.rules import LINEAR, RRF, RULES, Rule
 from movierec_bench.mixing.search import (
     AUTO_RULES,
+    SHARES,
     Objective,
     Validation,
     Weights,
@@ -32,8 +33,9 @@ from movierec_bench.mixing.search import (
     folds_of,
     greedy_weights,
     left_out_recall,
+    shrunk,
 )
-from movierec_bench.mixing.settling import Candidate, Settled, left_out_single, settle, shrunk
+from movierec_bench.mixing.settling import Candidate, Settled, left_out_best, left_out_single, settle
 from movierec_bench.mixing.stack_rankings import STACK_FOLDS, STACK_USERS, training_pairs
 from movierec_bench.mixing.stacking import (
     LINEAR_STACK,
@@ -41,6 +43,7 @@ from movierec_bench.mixing.stacking import (
     STRENGTH,
     Pairs,
     StackSettings,
+    beside,
     left_out_scores,
     recall_of,
 )
@@ -250,16 +253,26 @@ def _stacked(choice: Choice) -> Recipe:
 def _stack_candidate(
     validation: Validation, pairs: Pairs, held: np.ndarray, fold: np.ndarray, settings: StackSettings
 ) -> Candidate:
-    scores = left_out_scores(pairs, held, fold, settings)
-    recall = recall_of(pairs.ranked(scores)[0], validation)
-    return Candidate(f"{STACK} ({settings.learner})", recall, preferred=True)
+    """A stack, judged whole, and beside the best single model of each fold."""
+    ranked = pairs.ranked(left_out_scores(pairs, held, fold, settings))
+    best = left_out_best(recalls(validation), fold)
+    assert validation.scores is not None
+    single = tuple(lists[best, np.arange(len(best))] for lists in (validation.items, validation.scores))
+    mixed = [beside(ranked, single, share)[0] for share in SHARES]
+    by_share = np.stack([recall_of(items, validation) for items in mixed])
+    return Candidate(f"{STACK} ({settings.learner})", by_share[-1], preferred=True, by_share=by_share)
 
 
-def _stack_recipe(choice: Choice, settings: StackSettings, notes: dict[str, Any]) -> Recipe:
+def _stack_recipe(
+    choice: Choice, settings: StackSettings, notes: dict[str, Any], share: float = 1.0, single: int = 0
+) -> Recipe:
+    """The recipe of a stack, or of such a share of one beside the member numbered ``single``."""
     return Recipe(
         choice.name,
         choice.method,
         choice.members,
+        share=None if share == 1 else share,
+        beside=None if share == 1 else choice.members[single],
         depth=settings.depth,
         learner=settings.learner,
         strength=settings.strength,
@@ -283,7 +296,7 @@ def _searched(choice: Choice) -> Recipe:
     for rule in track(AUTO_RULES, "rules"):
         judged.append(cross_validate(validation, rule, fold, steps))
         logger.info("%s: validation %s %.4f out of fold", rule_text(rule), MAIN_METRIC, judged[-1].recall)
-    candidates = [Candidate(rule_text(each.rule), each.per_user) for each in judged]
+    candidates = [Candidate(rule_text(each.rule), each.per_user, by_share=each.by_share) for each in judged]
     settings = choice.stack()
     if len(users) <= STACK_USERS and len(choice.members) > 1:  # of more users, a stack sees others than the rules do
         _, _, pairs, held = training_pairs(choice.run, choice.data, choice.members, settings)
@@ -294,10 +307,10 @@ def _searched(choice: Choice) -> Recipe:
     recall = recalls(validation)
     found = settle(candidates, left_out_single(recall, fold), fold)
     notes = _notes(choice, len(users), fold, found, steps=steps, candidates=candidates)
-    if found.chosen >= len(judged) and found.share > 0:  # a learner weighs the best single model by itself
-        return _stack_recipe(choice, settings, {**notes, "share_of_mix": 1.0})
-    chosen = judged[min(found.chosen, len(judged) - 1)]
     single = int(np.argmax(recall.mean(axis=1).round(12)))
+    if found.chosen >= len(judged) and found.share > 0:
+        return _stack_recipe(choice, settings, notes, found.share, single)
+    chosen = judged[min(found.chosen, len(judged) - 1)]
     return _weighted(choice, chosen.rule, shrunk(chosen.weights, single, found.share), notes)
 
 

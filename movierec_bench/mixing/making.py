@@ -21,6 +21,7 @@ from movierec_bench.mixing.mix import Mix
 from movierec_bench.mixing.recipe import Recipe
 from movierec_bench.mixing.rules import concatenate, mix
 from movierec_bench.mixing.stack_rankings import Stack
+from movierec_bench.mixing.stacking import beside
 from movierec_bench.reports.leaderboard import build_board
 from movierec_bench.reports.submission import write_submission
 from movierec_bench.reports.user_segments import run_segments, segment_of
@@ -101,7 +102,12 @@ class Maker:
         """(int32 [U, K], float32 [U, K]) as ``rules.mix`` returns them."""
         recipe, vocabulary = self.recipe, self.data.vocabulary
         if self._stack is not None:
-            return self._stack.rank(part, users)
+            ranked = self._stack.rank(part, users)
+            if recipe.share is None:
+                return ranked
+            there = read_rankings(self.run, [str(recipe.beside)], part, users, vocabulary, with_scores=True)
+            assert there.scores is not None
+            return beside(ranked, (there.items[0], there.scores[0]), recipe.share)
         if recipe.rule is not None:
             rule = recipe.mixing_rule()
             there = read_rankings(self.run, recipe.members, part, users, vocabulary, rule.depth, rule.reads_scores)

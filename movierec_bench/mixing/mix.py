@@ -124,7 +124,8 @@ def _contents(recipe: Recipe) -> str:
         members = ", ".join(f"{weight:g} {name}" for name, weight in recipe.weights.items())
         return f"{rule_text(recipe.mixing_rule())} of {members}"
     if recipe.learner is not None:
-        return f"{recipe.learner} stack (depth {recipe.depth}) of {', '.join(recipe.members)}"
+        stack = f"{recipe.learner} stack (depth {recipe.depth}) of {', '.join(recipe.members)}"
+        return stack if recipe.share is None else f"{stack}, {recipe.share:.0%} of it beside {recipe.beside}"
     if recipe.routes is not None:
         return f"by {recipe.by}: " + ", ".join(f"{segment} {name}" for segment, name in recipe.routes.items())
     return "concatenation of " + ", ".join(recipe.members)

@@ -40,6 +40,7 @@ class Recipe:
         routes: for each segment the member that serves its users; the first member serves all other users.
         learner, strength, seed: as in ``StackSettings``, with ``depth``: a stack, which is fitted again on the
             validation rows wherever it is made.
+        share, beside: how much of a stack is taken, above 0 and below 1, and the member that the rest is; None for all.
         judges: the models that tell good users from bad ones; with ``by: good``.
         data_hash, protocol_hash: of the run that it was found on; None in a recipe written by hand.
         search: what the search found, for the reader; not needed to make the mix again.
@@ -63,6 +64,8 @@ class Recipe:
     learner: Optional[str] = None
     strength: Optional[float] = None
     seed: Optional[int] = None
+    share: Optional[float] = None
+    beside: Optional[str] = None
     data_hash: Optional[str] = None
     protocol_hash: Optional[str] = None
     search: Optional[dict[str, Any]] = None
@@ -180,6 +183,13 @@ class Recipe:
             raise ConfigError(
                 f"{', '.join(absent)} missing; expected all of learner, strength, depth and seed for a stack"
             )
+        if (self.share is None) != (self.beside is None) or self.beside not in (None, *self.members):
+            raise ConfigError(
+                f"share is {self.share} and beside is {self.beside!r}; expected neither, or both, beside one of "
+                f"{', '.join(self.members)}"
+            )
+        if self.share is not None and not 0 < self.share < 1:
+            raise ConfigError(f"share is {self.share}; expected a number above 0 and below 1")
         self.stack_settings()
 
     def _check_absent(self, *keys: str) -> None:
@@ -188,7 +198,7 @@ class Recipe:
             raise ConfigError(f"{', '.join(present)} mean nothing for method {self.method!r}; leave them out")
 
 
-_OF_A_STACK = ("learner", "strength", "seed")
+_OF_A_STACK = ("learner", "strength", "seed", "share", "beside")
 _KINDS: Mapping[str, Any] = {
     "name": str,
     "method": str,
@@ -204,6 +214,8 @@ _KINDS: Mapping[str, Any] = {
     "learner": str,
     "strength": (int, float),
     "seed": int,
+    "share": (int, float),
+    "beside": str,
     "data_hash": str,
     "protocol_hash": str,
     "search": dict,

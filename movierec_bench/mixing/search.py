@@ -41,6 +41,8 @@ AUTO_RULES = (
     Rule.of(ZSCORE),
 )
 
+SHARES = (0.5, 1.0)  # how much of a mix is tried, where the rest is the best single model
+
 _FACTORS = (0.0, 0.5, 0.8, 1.25, 2.0)  # what one step of the fit tries to multiply a weight by
 _SWEEPS = 8  # rounds over all models that the fit makes at most
 
@@ -112,6 +114,10 @@ class Objective:
             )
         return self._known[key] / self._denominators
 
+    def recall(self, weights: Weights) -> np.ndarray:
+        """Recall@10 of each user, float64 [U], under a mix."""
+        return self.per_user(_changed(weights, 0, 0.0), [(0, weights[0])])[0]
+
     def best(self, weights: Weights, changes: Sequence[Change], users: np.ndarray) -> int:
         """The number of the change with the highest mean over ``users``, bool [U]; the first of equal ones."""
         means = self.per_user(weights, changes)[:, users].mean(axis=1)
@@ -128,14 +134,20 @@ class JudgedRule:
         weights: one a model, of the mix that is made.
         recall: mean out-of-fold Recall@10 of the mixes: each user is scored by a mix that it had no part in choosing.
         single_recall: the same of the single models that the searches begin with.
-        per_user: float64 [U], the out-of-fold Recall@10 of each user, by the better of both.
+        by_share: float64 [len(SHARES), U], the out-of-fold Recall@10 of each user by the better of both, where it is
+            such a share of its fold's mix and the rest is the best single model of the fold.
     """
 
     rule: Rule
     weights: Weights
     recall: float
     single_recall: float
-    per_user: np.ndarray
+    by_share: np.ndarray
+
+    @property
+    def per_user(self) -> np.ndarray:
+        """Float64 [U]: the whole mix."""
+        return np.asarray(self.by_share[-1])
 
 
 @dataclass(frozen=True)
@@ -240,10 +252,15 @@ def cross_validate(validation: Validation, rule: Rule, fold: np.ndarray, steps: 
     left_out_recall, single_left_out = (_left_out_recall(chosen, left_out) for chosen in (mixes, singles))
     recall, single_recall = float(left_out_recall.mean()), float(single_left_out.mean())
     chosen = mixes if recall > single_recall else singles
-    per_user = left_out_recall if recall > single_recall else single_left_out
+    by_share = np.empty((len(SHARES), validation.n_users))
+    for found, single, users in zip(chosen, singles, left_out):
+        best = int(np.argmax(single.weights))
+        for place, share in enumerate(SHARES):
+            shared = found.weights if share == 1 else shrunk(found.weights, best, share)
+            by_share[place, users] = objective.recall(shared)[users]
     total = tuple(float(weight) for weight in np.sum([mix.weights for mix in chosen], axis=0))
     weights = without_idle(objective, total, np.ones(validation.n_users, dtype=bool))
-    return JudgedRule(rule, weights, max(recall, single_recall), single_recall, per_user)
+    return JudgedRule(rule, weights, max(recall, single_recall), single_recall, by_share)
 
 
 def left_out_recall(find: Callable[[np.ndarray], Weights], objective: Objective, fold: np.ndarray) -> np.ndarray:
@@ -257,9 +274,16 @@ def left_out_recall(find: Callable[[np.ndarray], Weights], objective: Objective,
     found = np.empty(len(fold))
     for number in range(int(fold.max()) + 1):
         judged = fold == number
-        weights = find(~judged)
-        found[judged] = objective.per_user(_changed(weights, 0, 0.0), [(0, weights[0])])[0][judged]
+        found[judged] = objective.recall(find(~judged))[judged]
     return found
+
+
+def shrunk(weights: Weights, best: int, share: float) -> Weights:
+    """``share`` of a mix and the rest of it the model numbered ``best``; weights that add up to 100."""
+    total = sum(weights)
+    mixed = [100 * share * weight / total for weight in weights]
+    mixed[best] += 100 * (1 - share)
+    return tuple(round(weight, 2) for weight in mixed)
 
 
 def folds_of(n_users: int, folds: int, seed: int) -> np.ndarray:

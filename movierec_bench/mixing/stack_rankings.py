@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -83,12 +83,12 @@ class Stack:
 def training_pairs(
     run: RunFolder, data: AtomicData, members: Sequence[str], settings: StackSettings
 ) -> tuple[np.ndarray, Validation, Pairs, np.ndarray]:
-    """What a stack is fitted on: (users, their validation, their pairs, bool [P], which pairs are held out)."""
+    """What a stack is fitted on: (users, their validation with scores, their pairs, bool [P], which are held out)."""
     users, validation = read_validation(run, members, data.vocabulary, STACK_USERS, settings.seed, with_scores=True)
     assert validation.scores is not None
     facts = Facts.of(data, _seen(run, data, "valid"), users)
     pairs = pairs_of(validation.items, validation.scores, facts, settings.depth)
-    return users, replace(validation, scores=None), pairs, pairs.held(validation)
+    return users, validation, pairs, pairs.held(validation)
 
 
 def _seen(run: RunFolder, data: AtomicData, part: str) -> pd.DataFrame:

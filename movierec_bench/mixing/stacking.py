@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 
 from movierec_bench.data.atomic import AtomicData
 from movierec_bench.errors import ConfigError
-from movierec_bench.mixing.rules import MINMAX, Rule, points
+from movierec_bench.mixing.rules import MINMAX, ZSCORE, Rule, mix, points
 from movierec_bench.mixing.search import Validation
 from movierec_bench.schema import GENRE, ITEM, STORED_K, USER, YEAR, K
 
@@ -252,6 +252,25 @@ def left_out_scores(pairs: Pairs, held: np.ndarray, fold: np.ndarray, settings: 
         if judged.any():
             scores[judged] = score(pairs.features[judged])
     return scores
+
+
+def beside(
+    stack: tuple[np.ndarray, np.ndarray], single: tuple[np.ndarray, np.ndarray], share: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """``share`` of a stack and the rest of it one member: their scores in standard deviations, added up.
+
+    Args:
+        stack: int32 [U, K] and float32 [U, K], movies and scores.
+        single: the same of the member.
+        share: above 0, to 1.
+
+    Returns:
+        Movies and scores, as ``rules.mix`` returns them.
+    """
+    if share == 1:
+        return stack
+    items, scores = (np.stack(both) for both in zip(stack, single))
+    return mix(Rule.of(ZSCORE), items, np.array([share, 1 - share]), scores)
 
 
 def recall_of(items: np.ndarray, validation: Validation) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import numpy as np
 import pytest
 
-from movierec_bench.mixing.search import folds_of
-from movierec_bench.mixing.settling import Candidate, left_out_single, settle, shrunk
+from movierec_bench.mixing.search import folds_of, shrunk
+from movierec_bench.mixing.settling import Candidate, left_out_best, left_out_single, settle
 
 
 def gains(mean: float, users: int = 400, spread: float = 0.2, seed: int = 0) -> np.ndarray:
@@ -16,14 +18,34 @@ def gains(mean: float, users: int = 400, spread: float = 0.2, seed: int = 0) -> 
     return mean + spread * noise
 
 
-@pytest.mark.parametrize(("gain", "share"), [(0.02, 0.75), (0.0101, 0.0197), (0.0099, 0.0), (-0.05, 0.0)])
-def test_the_share_by_hand(gain: float, share: float) -> None:
-    """The standard error is .01: a gain of two of them supports three quarters of a mix, one of one nothing."""
+def mix(gain: float, half: Optional[float] = None) -> Candidate:
+    """A mix with a standard error of .01 over a single model's .2, half of which gains ``half`` with one of .005."""
     single = np.full(400, 0.2)
-    found = settle([Candidate("mix", single + gains(gain))], single, folds_of(400, 5, seed=0))
+    by_share = np.stack([single + gains(gain / 2 if half is None else half, spread=0.1), single + gains(gain)])
+    return Candidate("mix", by_share[-1], by_share=by_share)
+
+
+@pytest.mark.parametrize(
+    ("gain", "half", "share"),
+    [
+        (0.0234, 0.0, 1.0),  # above .02326, which luck exceeds in one of a hundred cases
+        (0.0231, 0.01, 0.5),
+        (0.0, 0.0, 0.5),
+        (-0.01, -0.0049, 0.5),  # half is within its error of .005
+        (-0.01, -0.0051, 0.0),
+    ],
+)
+def test_the_share_by_hand(gain: float, half: float, share: float) -> None:
+    found = settle([mix(gain, half)], np.full(400, 0.2), folds_of(400, 5, seed=0))
     assert found.standard_error == pytest.approx(0.01)
     assert found.gain == pytest.approx(gain)
-    assert found.share == pytest.approx(share, abs=1e-3)
+    assert found.share == share
+
+
+def test_what_cannot_be_shared_is_judged_whole() -> None:
+    single, fold = np.full(400, 0.2), folds_of(400, 5, seed=0)
+    assert settle([Candidate("mix", single + gains(0.03))], single, fold).share == 1
+    assert settle([Candidate("mix", single + gains(-0.03))], single, fold).share == 0
 
 
 def test_the_choice_is_judged_by_users_that_had_no_say() -> None:
@@ -55,4 +77,5 @@ def test_weights_shrink_towards_the_best_single_model() -> None:
 
 def test_the_best_single_model_is_chosen_on_the_other_folds() -> None:
     recall = np.array([[1.0, 1.0, 0.0, 0.0], [0.4, 0.4, 0.6, 0.6]])
+    assert left_out_best(recall, np.array([0, 0, 1, 1])).tolist() == [1, 1, 0, 0]
     assert left_out_single(recall, np.array([0, 0, 1, 1])).tolist() == [0.4, 0.4, 0.0, 0.0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,9 @@ from support.mix_runs import Oracle, write_run
 from movierec_bench.data.split import read_known
 from movierec_bench.errors import ConfigError
 from movierec_bench.mixing.ensemble import ensemble
+from movierec_bench.mixing.members import read_rankings
 from movierec_bench.mixing.mix import Mix
+from movierec_bench.mixing.recipe import Recipe
 from movierec_bench.mixing.search import Validation, folds_of
 from movierec_bench.mixing.stack_rankings import Stack
 from movierec_bench.mixing.stacking import (
@@ -153,3 +156,48 @@ def test_auto_takes_the_best_single_model_where_mixing_is_not_shown_to_help(tmp_
     assert isinstance(made, Mix)
     assert made.recipe.weights == {"Good": 100.0}
     assert (made.recipe.search or {})["share_of_mix"] == 0
+
+
+def test_auto_takes_half_a_stack_beside_the_best_single_model_where_its_gain_may_be_luck(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(tmp_path)
+    monkeypatch.setattr("movierec_bench.mixing.settling._SURE", float("inf"))
+    monkeypatch.setattr("movierec_bench.mixing.settling._best", lambda candidates, users: len(candidates) - 1)
+    made = ensemble(run.path, folds=3, steps=3)
+    assert isinstance(made, Mix)
+    assert (made.recipe.learner, made.recipe.share, made.recipe.beside) == ("logistic", 0.5, "Even")
+    assert "50% of it beside Even" in made.describe()
+    again = ensemble(run.path, recipe=made.folder.params, name="again")
+    assert isinstance(again, Mix)
+    assert again.status.metrics == made.status.metrics
+    users = np.unique(pd.read_parquet(run.split / "test.parquet")["user"])
+    stack = Stack.of(run, read_data(run), made.recipe.members, made.recipe.stack_settings())
+    items, scores = stack.rank("test", users)
+    single = read_rankings(run, ["Even"], "test", users, read_data(run).vocabulary, with_scores=True)
+
+    def sizes(scores: np.ndarray) -> np.ndarray:
+        """By hand: above the lowest listed one, in standard deviations."""
+        return (scores - np.nanmin(scores)) / np.nanstd(scores)
+
+    totals: dict[int, float] = {}
+    for listed, worth in ((items[0], sizes(scores[0])), (single.items[0, 0], sizes(single.scores[0, 0]))):
+        for item, size in zip(listed[listed > 0], worth[listed > 0]):
+            totals[item] = totals.get(item, 0.0) + size / 2
+    best = sorted(totals, key=lambda item: -totals[item])[:10]
+    ranked = read_rankings(run, ["auto"], "test", users, read_data(run).vocabulary)
+    assert ranked.items[0, 0, :10].tolist() == best
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"share": 0.5}, "expected neither, or both"),
+        ({"share": 0.5, "beside": "Odd"}, "beside one of"),
+        ({"share": 1.5, "beside": "EASE"}, "share is 1.5"),
+    ],
+)
+def test_a_share_out_of_range_or_beside_a_stranger_is_refused(wrong: dict[str, Any], words: str) -> None:
+    stack = {"learner": "logistic", "strength": 0.01, "depth": 50, "seed": 42}
+    with pytest.raises(ConfigError, match=words):
+        Recipe("mix", "stack", ("EASE", "ALS"), **stack, **wrong)
