@@ -46,24 +46,25 @@ def connected(address: Optional[str], cpus: Optional[int] = None) -> Iterator[No
         _check_same_cluster(address, ray.get_runtime_context().gcs_address)
         yield
         return
-    if address is None:
-        where = {"address": "local", "num_cpus": cpus, "include_dashboard": False, "_node_ip_address": _LOOPBACK}
-    else:
-        address = _joined_cluster() if address == "auto" else address
-        where = {"address": address}
-    on_loopback = address is None or _answers_on_loopback_only(address)
-    try:
-        with _loopback_only() if on_loopback else nullcontext():
-            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # Ray raises that very class where a node is not up after half a minute
-        where_to = _JOIN if address is not None else "a machine with more to spare starts it in seconds; try again"
-        raise ConfigError(f"no connection to Ray at {address or _LOOPBACK}: {error}; {where_to}") from error
-    try:
-        if address is not None:
-            _check_nodes()
-        yield
-    finally:
-        ray.shutdown()
+    with restored_environment("RAY_AUTH_MODE"):  # newer Rays set it, and leave it there
+        if address is None:
+            where = {"address": "local", "num_cpus": cpus, "include_dashboard": False, "_node_ip_address": _LOOPBACK}
+        else:
+            address = _joined_cluster() if address == "auto" else address
+            where = {"address": address}
+        on_loopback = address is None or _answers_on_loopback_only(address)
+        try:
+            with _loopback_only() if on_loopback else nullcontext():
+                ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:  # Ray raises that very class where a node is not up after half a minute
+            where_to = _JOIN if address is not None else "a machine with more to spare starts it in seconds; try again"
+            raise ConfigError(f"no connection to Ray at {address or _LOOPBACK}: {error}; {where_to}") from error
+        try:
+            if address is not None:
+                _check_nodes()
+            yield
+        finally:
+            ray.shutdown()
 
 
 def alive_nodes() -> list[dict[str, Any]]:

@@ -74,7 +74,7 @@ class _Local:
     job: Job
     work: Work
     scratch: Path
-    devices: Optional[str]
+    gpus: str
 
 
 @dataclass
@@ -289,7 +289,9 @@ def _work_on_node(order: _Order, inputs: Files, mailbox: Any) -> _Outcome:
         _write(inputs, scratch)
         there, task = order.task.argument, order.task
         job = replace(there, dataset=scratch / "atomic" / there.dataset.name, run=scratch / "run")
-        argument = _Local(job, order.work, scratch, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        # Newer Rays leave CUDA_VISIBLE_DEVICES of the node to a task that asked for no GPU.
+        gpus = ",".join(str(gpu) for gpu in ray.get_gpu_ids())
+        argument = _Local(job, order.work, scratch, gpus)
         here = Task(task.name, argument, job.staged.log)
         error, started = None, True
         for _, message in run_tasks([here], _work_in_own_process, 1, order.threads, order.timeout, order.until):
@@ -308,8 +310,7 @@ def _work_on_node(order: _Order, inputs: Files, mailbox: Any) -> _Outcome:
 
 def _work_in_own_process(local: _Local, send: Send) -> None:
     tempfile.tempdir = str(local.scratch)  # so that nothing is left behind by a process that is killed
-    if local.devices is not None:  # the GPUs of this task; the server that forked us may have had others
-        os.environ["CUDA_VISIBLE_DEVICES"] = local.devices
+    os.environ["CUDA_VISIBLE_DEVICES"] = local.gpus  # the server that forked us may have had others
     local.work(local.job, send)
 
 

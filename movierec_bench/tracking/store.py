@@ -21,17 +21,16 @@ def open_store(uri: str) -> MlflowClient:
     """
     from mlflow import MlflowClient
 
-    path = _missing_file(uri)
+    path = _sqlite_file(uri)
     if path is not None:
         sweep(path.parent)  # what a process that was killed had begun
-        with made_once(path) as begun:
-            MlflowClient(tracking_uri=f"{_SQLITE}{begun.as_posix()}").search_experiments(max_results=1)
+        if not path.exists():
+            with made_once(path) as begun:
+                MlflowClient(tracking_uri=f"{_SQLITE}{begun.as_posix()}").search_experiments(max_results=1)
     return MlflowClient(tracking_uri=uri)
 
 
-def _missing_file(uri: str) -> Optional[Path]:
-    """The SQLite file of ``uri`` where it is not there; None for any other store."""
+def _sqlite_file(uri: str) -> Optional[Path]:
+    """The file of an SQLite database; None for any other store."""
     name = uri.removeprefix(_SQLITE).partition("?")[0]
-    if not uri.startswith(_SQLITE) or name in ("", ":memory:") or Path(name).exists():
-        return None
-    return Path(name)
+    return Path(name) if uri.startswith(_SQLITE) and name not in ("", ":memory:") else None

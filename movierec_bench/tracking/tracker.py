@@ -20,6 +20,7 @@ from typing import Any, Optional
 from movierec_bench.errors import BenchError, ConfigError, readable
 from movierec_bench.runs.addresses import is_address, is_ambiguous, public_address, without_secrets
 from movierec_bench.runs.command import check_positive
+from movierec_bench.runs.files import sweep
 from movierec_bench.runs.folder import RunFolder
 from movierec_bench.schema import MAIN_METRIC, EpochRecord, PathLike
 from movierec_bench.tracking.answers import ANSWER, SECRET_VARIABLES
@@ -299,6 +300,7 @@ def _identify(run: RunFolder) -> None:
     if manifest.home == home and manifest.run_id:
         return
     run_id = uuid.uuid4().hex if is_copy or not manifest.run_id else manifest.run_id
+    sweep(run.path)  # what a command that was killed here had begun
     run.write_manifest(replace(manifest, run_id=run_id, home=home))
 
 
