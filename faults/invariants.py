@@ -108,7 +108,8 @@ def _allowed_codes(role: str, troubles: Sequence[Trouble]) -> set[int]:
     allowed = set(_DOCUMENTED)
     for trouble in troubles:
         everybody = trouble.action in (cases.ALL_BEFORE, cases.ALL_AFTER) or trouble.action.startswith(cases.POWER)
-        if not everybody and trouble.role != role:
+        pressed = trouble.action in (cases.INT_TWICE, cases.HANG) and _command_of(trouble.role) == _command_of(role)
+        if not (everybody or pressed) and trouble.role != role:
             continue
         word = trouble.signal.lower() if isinstance(trouble, TimedSignal) else trouble.action
         if everybody or word in (cases.KILL_BEFORE, cases.KILL_AFTER, cases.SHORT, "kill"):
@@ -120,6 +121,11 @@ def _allowed_codes(role: str, troubles: Sequence[Trouble]) -> set[int]:
         elif word in (cases.INT_TWICE, cases.HANG):
             allowed.add(-signal.SIGINT)
     return allowed
+
+
+def _command_of(role: str) -> str:
+    """Which of two commands a process belongs to: "2" for the second."""
+    return role.partition(":")[0] if ":" in role else ""
 
 
 def _killed(troubles: Sequence[Trouble]) -> set[str]:
