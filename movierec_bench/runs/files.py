@@ -11,7 +11,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
         A path to write to. After an error in the block it is removed and ``path`` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:12]}.tmp")
     try:
         yield temporary
         if durable:
@@ -47,30 +47,6 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
             sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def made_once(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``, which takes the name when the block ends well.
-
-    Where another process has made ``path`` by then, the file of that one stays and this one is removed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(path)
-    try:
-        yield temporary
-        with suppress(FileExistsError):
-            try:
-                os.link(temporary, path)
-            except PermissionError:  # a disk without hard links, such as a memory stick
-                if not path.exists():
-                    os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:12]}.tmp")
 
 
 def is_temporary(path: Path) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-from movierec_bench.runs.files import made_once, sweep
+from movierec_bench.runs.files import replacing, sweep
+from movierec_bench.runs.locks import locked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _SQLITE = "sqlite:///"
+_LOCK_SECONDS = 120  # MLflow takes ten for a new database, and more on a slow disk
 
 
 def open_store(uri: str) -> MlflowClient:
@@ -22,12 +24,21 @@ def open_store(uri: str) -> MlflowClient:
     from mlflow import MlflowClient
 
     path = _sqlite_file(uri)
-    if path is not None:
-        sweep(path.parent)  # what a process that was killed had begun
-        if not path.exists():
-            with made_once(path) as begun:
-                MlflowClient(tracking_uri=f"{_SQLITE}{begun.as_posix()}").search_experiments(max_results=1)
+    if path is not None and not path.exists():
+        held = f"{path} is being made by another process; expected it to be there by now; try again"
+        with locked(path.with_name(f".{path.name}.lock"), _LOCK_SECONDS, held):
+            _make(path)
     return MlflowClient(tracking_uri=uri)
+
+
+def _make(path: Path) -> None:
+    from mlflow import MlflowClient
+
+    if path.exists():  # another process was first
+        return
+    sweep(path.parent)  # what a process that was killed had begun
+    with replacing(path) as begun:
+        MlflowClient(tracking_uri=f"{_SQLITE}{begun.as_posix()}").search_experiments(max_results=1)
 
 
 def _sqlite_file(uri: str) -> Optional[Path]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from support.mix_runs import ORACLES, write_run
 
-from movierec_bench.runs.files import made_once
+from movierec_bench.tracking import store
+from movierec_bench.tracking.store import open_store
 from movierec_bench.tracking.tracker import track
 
 KILLED = """
@@ -36,29 +39,20 @@ def test_a_store_whose_making_was_killed_is_made_by_the_next_upload(tmp_path: Pa
     killed = subprocess.run([sys.executable, "-c", KILLED, run.path, f"sqlite:///{database}"], check=False)
     assert killed.returncode == 9
     assert set(track(run.path).uploaded) == set(ORACLES)
-    assert [path.name for path in run.path.parent.iterdir() if "mlflow.db" in path.name] == ["mlflow.db"]
+    made = {path.name for path in run.path.parent.iterdir() if "mlflow.db" in path.name}
+    assert made == {"mlflow.db", ".mlflow.db.lock"}
 
 
-def test_a_file_that_another_process_made_meanwhile_stays(tmp_path: Path) -> None:
-    for text in ("first", "second"):
-        with made_once(tmp_path / "store") as begun:
-            begun.write_text(text)
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("store", "first")]
+@pytest.mark.xdist_group("mlflow")
+def test_a_store_that_another_process_made_meanwhile_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, theirs = tmp_path / "mlflow.db", tmp_path / "theirs.db"
+    uri = f"sqlite:///{path}"
+    made = open_store(f"sqlite:///{theirs}").create_experiment("theirs")
 
+    @contextmanager
+    def waiting(*args: object) -> Iterator[None]:
+        theirs.rename(path)
+        yield
 
-def test_a_disk_without_links_gets_the_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(source: Path, target: Path) -> None:
-        raise PermissionError(1, "Operation not permitted", str(source))
-
-    monkeypatch.setattr("os.link", refuse)
-    for text in ("first", "second"):
-        with made_once(tmp_path / "store") as begun:
-            begun.write_text(text)
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("store", "first")]
-
-
-def test_nothing_is_left_of_what_broke_off(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), made_once(tmp_path / "store") as begun:
-        begun.write_text("half")
-        raise KeyboardInterrupt
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(store, "locked", waiting)
+    assert open_store(uri).get_experiment(made).name == "theirs"
