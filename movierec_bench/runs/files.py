@@ -21,7 +21,7 @@ import yaml
 from movierec_bench.data.replacing import is_running, sync_file, sync_folder
 from movierec_bench.runs.records import StoredFile
 
-_TEMPORARY = re.compile(r"\..+\.(?P<process>\d+)(-[0-9a-f]{12})?\.tmp")  # older versions wrote no stamp
+_TEMPORARY = re.compile(r"\..+\.(?P<process>\d+)(-[0-9a-f]{12})?\.tmp(-journal)?")  # older versions wrote no stamp
 _HASHED_AT_ONCE = 1 << 22  # bytes
 
 

@@ -37,7 +37,7 @@ def _make(path: Path) -> None:
     if path.exists():  # another process was first
         return
     sweep(path.parent)  # what a process that was killed had begun
-    with replacing(path) as begun:
+    with replacing(path, durable=True) as begun:
         MlflowClient(tracking_uri=f"{_SQLITE}{begun.as_posix()}").search_experiments(max_results=1)
 
 

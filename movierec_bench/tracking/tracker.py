@@ -188,6 +188,7 @@ class _UploadProcess:
 
     def __init__(self, run: RunFolder, uri: str, announce: bool) -> None:
         _identify(run)
+        self._beside_run = run.path.parent
         self._announce = announce
         self.answer: dict[str, Any] = {}
         self.uploaded: list[str] = []
@@ -276,6 +277,7 @@ class _UploadProcess:
         self._process.wait()
         self._reader.join()
         self._complaints.close()
+        sweep(self._beside_run)  # a database that it was making
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.mix_runs import ORACLES, write_run
 
+from movierec_bench.runs.files import sweep
 from movierec_bench.tracking import store
 from movierec_bench.tracking.store import open_store
 from movierec_bench.tracking.tracker import track
@@ -56,3 +57,11 @@ def test_a_store_that_another_process_made_meanwhile_is_used(tmp_path: Path, mon
 
     monkeypatch.setattr(store, "locked", waiting)
     assert open_store(uri).get_experiment(made).name == "theirs"
+
+
+def test_what_an_ended_process_was_making_is_swept_with_sqlites_journal(tmp_path: Path) -> None:
+    stamp = f"{2**22 + 1}-0123456789ab"  # the number of no process
+    for name in (f".mlflow.db.{stamp}.tmp", f".mlflow.db.{stamp}.tmp-journal", "mlflow.db"):
+        (tmp_path / name).touch()
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
